@@ -14,9 +14,9 @@ import saccade.data
 from saccade.core.errors import BadConfig, BadData
 from saccade.data import find_files as image_files
 from saccade.data.folder import DataFolder
-from saccade.datasets.catalogue import SOURCES, read_source, reader_options
+from saccade.datasets.catalogue import SOURCES, read_source, reader_options, source_and_root
 from saccade.datasets.detect import recognise
-from saccade.datasets.prepare import prepare, source_and_root
+from saccade.datasets.prepare import prepare
 from saccade.datasets.row_files import first_row, read_rows
 from tests.source_samples import (
     SAMPLES,

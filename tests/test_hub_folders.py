@@ -16,9 +16,9 @@ from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import check
 from saccade.data.folder import DataFolder
 from saccade.data.records import Caption, ImageRecord, Question
-from saccade.datasets.catalogue import OWN, read_source
+from saccade.datasets.catalogue import OWN, read_source, source_and_root
 from saccade.datasets.detect import recognise
-from saccade.datasets.prepare import prepare, source_and_root
+from saccade.datasets.prepare import prepare
 from tests.sample_files import write_lines as write
 from tests.source_samples import JPEG, SAMPLES, beside, hf_table, save_parquet, touch
 from tests.web_site import serve_hub

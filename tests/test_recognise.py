@@ -9,9 +9,9 @@ import pytest
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.find_files import unchanged_folders
 from saccade.data.folder import DataFolder
-from saccade.datasets.catalogue import SOURCES, read_source, reason
+from saccade.datasets.catalogue import SOURCES, read_source, reason, source_and_root
 from saccade.datasets.detect import recognise
-from saccade.datasets.prepare import prepare, source_and_root
+from saccade.datasets.prepare import prepare
 from tests.source_samples import (
     JPEG,
     OWN_TABLE,

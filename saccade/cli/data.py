@@ -48,8 +48,7 @@ def prepare(
 ) -> Result:
     """Read a data set, verify it, write a data folder."""
     from saccade.api import prepare as make
-    from saccade.data.folder import DataFolder
-    from saccade.datasets.prepare import next_step, remarks, source_and_root
+    from saccade.datasets.catalogue import source_and_root
 
     name, folder = source_and_root(source, root, out)
     options = pairs(option)
@@ -57,6 +56,9 @@ def prepare(
     if own := {"missing", "overlap", "bad", "replace", "hold_out", "root", "out", "source"} & named:
         hint = f"Write it as an argument of its own: --{min(own).replace('_', '-')}."
         raise BadConfig(f"{min(own)} is no --option of a source", hint=hint)
+    from saccade.data.folder import DataFolder
+    from saccade.datasets.prepare import next_step, remarks
+
     make(
         name,
         folder,

@@ -597,3 +597,28 @@ def names_files(source: str) -> re.Pattern[str]:
     named = re.findall(r"(?:\{[^{}]*\}|[\w.*-])+\.(?:json|txt|csv|tsv|pkl)(?!\w)", " ".join(lines))
     each = {"{": "(?:", "}": ")", ",": "|", ".": r"\.", "*": ".*"}
     return re.compile("|".join("".join(each.get(c, c) for c in name) for name in named) or "(?!)")
+
+
+def source_and_root(source: str | None, root: Path | None, out: Path) -> tuple[str | None, Path]:
+    """A SOURCE and its --root, or a folder alone, which is to be recognised.
+
+    The images of a set of the hub go to a folder beside `out`, if --root names none.
+
+    Raises BadConfig where there is no folder, BadData where there is a file instead.
+    """
+    if root is not None:
+        return source, root
+    if source is not None and source.startswith(HUB):
+        return source, out.with_name(f"{out.name}-images")
+    if source is None:
+        hint = "Write: saccade prepare DIR --out DATA, or SOURCE --root DIR --out DATA."
+        raise BadConfig("neither a folder nor a source is named", hint=hint)
+    if Path(source).is_dir():
+        return None, Path(source)
+    if all(part in SOURCES for part in source.split("+")):
+        hint = "Give their folder: --root DIR."
+        raise BadConfig(f"it is not said where the files of {source} are", hint=hint)
+    if Path(source).is_file():
+        raise no_folder(Path(source))
+    hint = "Give a folder, or one of `saccade list sources` with --root DIR."
+    raise BadConfig(f"{source} is neither a folder nor a source", hint=hint)

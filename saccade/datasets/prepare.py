@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadData
 from saccade.core.tasks import TASK_INFO
 from saccade.data.checks import check, without_file
-from saccade.data.find_files import no_folder, unchanged_folders
+from saccade.data.find_files import unchanged_folders
 from saccade.data.folder import DataFolder, write_folder
 from saccade.data.reading import GuessedEncoding
 from saccade.data.records import Collection
 from saccade.data.splits import hold_out as held_out
-from saccade.datasets.catalogue import HUB, SOURCES, join, published, read_parts
+from saccade.datasets.catalogue import join, published, read_parts
 from saccade.datasets.detect import recognise
 from saccade.datasets.diagnose import unread_files
 from saccade.datasets.published_counts import compare
@@ -155,28 +155,3 @@ def next_step(out: Path) -> str:
     recipe = TASK_INFO[next(iter(folder.tasks), "caption")].first_recipe
     small = "-small" if len(images) < SMALL_SET else ""
     return f"Next: saccade extract {shlex.quote(str(out))} --for {recipe}{small}"
-
-
-def source_and_root(source: str | None, root: Path | None, out: Path) -> tuple[str | None, Path]:
-    """A SOURCE and its --root, or a folder alone, which is to be recognised.
-
-    The images of a set of the hub go to a folder beside `out`, if --root names none.
-
-    Raises BadConfig where there is no folder, BadData where there is a file instead.
-    """
-    if root is not None:
-        return source, root
-    if source is not None and source.startswith(HUB):
-        return source, out.with_name(f"{out.name}-images")
-    if source is None:
-        hint = "Write: saccade prepare DIR --out DATA, or SOURCE --root DIR --out DATA."
-        raise BadConfig("neither a folder nor a source is named", hint=hint)
-    if Path(source).is_dir():
-        return None, Path(source)
-    if all(part in SOURCES for part in source.split("+")):
-        hint = "Give their folder: --root DIR."
-        raise BadConfig(f"it is not said where the files of {source} are", hint=hint)
-    if Path(source).is_file():
-        raise no_folder(Path(source))
-    hint = "Give a folder, or one of `saccade list sources` with --root DIR."
-    raise BadConfig(f"{source} is neither a folder nor a source", hint=hint)
