@@ -368,7 +368,8 @@ def single_files() -> dict[str, Reader]:
     from saccade.features.images import read_image
     from saccade.inference.prediction_inputs import read_inputs
     from saccade.interop.prediction_files import read_predictions
-    from saccade.recipes.catalogue import RECIPES, load_recipe
+    from saccade.recipes.catalogue import RECIPES
+    from saccade.recipes.load import load_recipe
     from saccade.text.vocabulary import Words, caption_vocabulary
     from saccade.training.word_vectors import read_word_vectors
 

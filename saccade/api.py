@@ -189,7 +189,7 @@ def extract(
     _check_data(data)
     given = {name: value for name, value in options.items() if value is not None}
     if recipe is not None:
-        from saccade.recipes.catalogue import load_recipe
+        from saccade.recipes.load import load_recipe
 
         wanted = load_recipe(recipe).input_features.model_dump(exclude_none=True)
         given["options"] = {**wanted.pop("options"), **options.get("options", {})}
@@ -812,7 +812,7 @@ def _recipe_for(
 ) -> "Recipe":
     """A recipe with its changes; an automatic one as the data, or the run that goes on, has it."""
     from saccade.recipes.advice import load_recipe_for, task_of
-    from saccade.recipes.catalogue import load_recipe
+    from saccade.recipes.load import load_recipe
 
     if task_of(recipe) is None:
         return load_recipe(recipe, changes)

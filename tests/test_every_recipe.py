@@ -14,7 +14,8 @@ from saccade.core.errors import BadConfig
 from saccade.core.tasks import TASK_INFO
 from saccade.data.batch import Sizes
 from saccade.models.catalogue import MODELS, build_model
-from saccade.recipes.catalogue import RECIPES, load_recipe
+from saccade.recipes.catalogue import RECIPES
+from saccade.recipes.load import load_recipe
 from saccade.training.train import train
 from tests.worlds import make_world, write_pixels
 
@@ -204,7 +205,7 @@ class TestRecipesFromOutside:
 
     def test_a_recipe_of_another_package(self, tmp_path, monkeypatch):
         (tmp_path / "mine.py").write_text(
-            "from saccade.recipes.catalogue import load_recipe\n"
+            "from saccade.recipes.load import load_recipe\n"
             "SLOW = load_recipe('mcan', ['train.epochs=99'])\n"
         )
         (tmp_path / "broken.py").write_text("1 / 0")

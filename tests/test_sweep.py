@@ -25,7 +25,8 @@ from saccade.core.tensors import load_tensors
 from saccade.data.folder import DataFolder
 from saccade.metrics.intervals import Statistic, average, compare, mean
 from saccade.recipes.advice import load_recipe_for
-from saccade.recipes.catalogue import RECIPES, load_recipe
+from saccade.recipes.catalogue import RECIPES
+from saccade.recipes.load import load_recipe
 from saccade.sweeps import run as running
 from saccade.sweeps.one_run import outcome_of
 from saccade.sweeps.plan import SweepSettings, read_sweep

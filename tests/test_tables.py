@@ -11,7 +11,8 @@ from saccade.core import tables
 from saccade.core.errors import BadConfig, BadRun, SaccadeWarning
 from saccade.core.tables import Table, load_object
 from saccade.models.catalogue import MODELS, Entry
-from saccade.recipes.catalogue import RECIPES, load_recipe
+from saccade.recipes.catalogue import RECIPES
+from saccade.recipes.load import load_recipe
 
 GROUP = "saccade.tests"
 

@@ -281,11 +281,24 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else os.fspath(value)
 
 
+def check_recipe(given: str | None) -> str | None:
+    """The argument, if its name is a recipe's. Raises BadConfig before settings are imported."""
+    if given is not None:
+        from saccade.recipes.catalogue import check_name
+
+        check_name(given)
+    return given
+
+
 DataFolderArgument = Annotated[Path, typer.Argument(metavar="DATA", help="What prepare made.")]
 DataFolderOption = Annotated[Path, typer.Option(help="The data folder, which prepare made.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="What train made.")]
 ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")]
-RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="See: saccade list recipes.")]
+
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="See: saccade list recipes.", callback=check_recipe)
+]
 FeaturesOption = Annotated[
     str | None, typer.Option(help="The feature store, where the data has several.")
 ]

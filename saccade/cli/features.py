@@ -21,6 +21,7 @@ ForOption = Annotated[
         "--for",
         metavar="RECIPE",
         help="Instead: what this recipe was made for, its size and its resizing too.",
+        callback=app.check_recipe,
     ),
 ]
 BackboneOption = Annotated[

@@ -152,7 +152,7 @@ LISTS: Mapping[str, Listing] = {
 def show(recipe: RecipeArgument, changes: ChangesOption = None) -> Result:
     """Print every setting of a recipe, as --set takes them; train takes the JSON as a file."""
     from saccade.config import fields_of
-    from saccade.recipes.catalogue import load_recipe
+    from saccade.recipes.load import load_recipe
 
     chosen = load_recipe(recipe, changes or ())
     about = " ".join(chosen.about.split())

@@ -8,6 +8,8 @@ from saccade.cli.app import app
 
 def main() -> None:
     """Run the command line: the entry point of `saccade`."""
+    # Plugins of pydantic would be searched for among all installed packages: 30 ms of a refusal.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # the program was started without it (`>&-`)
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115

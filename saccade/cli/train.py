@@ -18,8 +18,12 @@ commands = app.CommandTable()
 @commands.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("demo"),
-    vqa: Annotated[str | None, typer.Option(help="A VQA recipe; use a small one.")] = None,
-    caption: Annotated[str | None, typer.Option(help="A captioning recipe.")] = None,
+    vqa: Annotated[
+        str | None, typer.Option(help="A VQA recipe; use a small one.", callback=app.check_recipe)
+    ] = None,
+    caption: Annotated[
+        str | None, typer.Option(help="A captioning recipe.", callback=app.check_recipe)
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**64 - 1, help="Equal seeds give equal scores.")
     ] = 0,
@@ -29,11 +33,8 @@ def demo(
     # Threads that wait by spinning, OpenMP's habit, stand still where other programs run.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     from saccade.core.devices import check_device
-    from saccade.recipes.catalogue import load_recipe
 
     check_device(device)
-    for name in filter(None, (vqa, caption)):
-        load_recipe(name)
     from saccade.demo.run import DemoSettings
     from saccade.demo.run import demo as show_all
 

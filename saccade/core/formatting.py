@@ -123,3 +123,8 @@ def size_in_words(count: int | None) -> str:
             number = count / factor
             return f"{number:.3g} {unit}" if number < 999.5 else f"{number:,.0f} {unit}"
     return f"{count} bytes"
+
+
+def first_line(error: Exception, length: int = 150) -> str:
+    """The beginning of a library's message."""
+    return next(iter(str(error).splitlines()), type(error).__name__)[:length]

@@ -76,6 +76,11 @@ class Table(Mapping[str, Line]):
             self._lines[name] = line = cast(Line, load_object(line))
         return line
 
+    def __contains__(self, name: object) -> bool:
+        if isinstance(name, str):
+            self._add(name)
+        return name in self._lines  # without importing the line
+
     def __iter__(self) -> Iterator[str]:
         for name in [*self._offered]:
             self._add(name)

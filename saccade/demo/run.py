@@ -29,7 +29,7 @@ from saccade.evaluation.attention_grounding import measure_attention_grounding, 
 from saccade.evaluation.evaluate import evaluate
 from saccade.features.extract import extract
 from saccade.inference.predictor import load
-from saccade.recipes.catalogue import load_recipe
+from saccade.recipes.load import load_recipe
 from saccade.training.train import train
 from saccade.viz.html import fill
 

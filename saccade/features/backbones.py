@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from saccade.core.errors import BadConfig, MissingWeights
 from saccade.core.files import sha256_of, write_bytes
+from saccade.core.formatting import first_line
 from saccade.core.settings import first_problem
-from saccade.features.networks import EncodedImages, Layout, Library, digest_of, first_line
+from saccade.features.networks import EncodedImages, Layout, Library, digest_of
 from saccade.features.preprocessing import boxes_in_image, grid_boxes, normalise
 from saccade.features.settings import (
     IMPORTED,

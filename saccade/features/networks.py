@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from saccade.core.errors import BadConfig, BadData
+from saccade.core.formatting import first_line
 from saccade.features.settings import BackboneSpec, Option
 
 SEED = 0
@@ -154,11 +155,6 @@ def cannot_build(kind: str, options: Mapping[str, Option], error: Exception) -> 
     given = ", ".join(f"{name}={value}" for name, value in options.items()) or "none"
     message = f"{kind} with options {given} ({first_line(error)})"
     return BadConfig(message, hint="Change or leave out --option.")
-
-
-def first_line(error: Exception, length: int = 150) -> str:
-    """The beginning of a library's message."""
-    return next(iter(str(error).splitlines()), type(error).__name__)[:length]
 
 
 def digest_of(model: nn.Module) -> str:

@@ -14,6 +14,7 @@ from timm.models import PretrainedCfg, clean_state_dict, get_pretrained_cfg
 from torch import Tensor, nn
 
 from saccade.core.errors import BadConfig, MissingWeights
+from saccade.core.formatting import first_line
 from saccade.core.weights import HUB_FILE, SUFFIXES, find_network, from_hub
 from saccade.features import networks
 from saccade.features.settings import BackboneSpec, Option
@@ -125,7 +126,7 @@ def _with_weights(spec: BackboneSpec, options: dict[str, Any], file: Path) -> nn
         model = timm.create_model(spec.network, **given, **options)
     except Exception as error:  # timm's own conversions may trip over another network's tensors
         wanted = _without_weights(spec.network, options, classes).state_dict()
-        raise networks.misfit(spec, file, wanted, shapes, networks.first_line(error, 200)) from None
+        raise networks.misfit(spec, file, wanted, shapes, first_line(error, 200)) from None
     if classes:
         model.reset_classifier(0)  # type: ignore[operator]
     return model

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from saccade.core.errors import BadData
+from saccade.core.formatting import first_line
 from saccade.data.folder import DataFolder
 from saccade.data.reading import read_lines
 from saccade.data.records import Split
-from saccade.features.networks import IMAGENET_MEAN, IMAGENET_STD, first_line
+from saccade.features.networks import IMAGENET_MEAN, IMAGENET_STD
 from saccade.features.preprocessing import grid_boxes
 from saccade.interop.feature_reader import (
     DEFECTS,

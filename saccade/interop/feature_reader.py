@@ -13,12 +13,11 @@ from PIL import Image
 
 from saccade.core.errors import BadData
 from saccade.core.files import Limits
-from saccade.core.formatting import size_in_words
+from saccade.core.formatting import first_line, size_in_words
 from saccade.core.tables import optional_package
 from saccade.data.checks import without_file
 from saccade.data.reading import refuse_stand_ins
 from saccade.data.records import ImageRecord
-from saccade.features.networks import first_line
 from saccade.features.settings import Colour, Preprocessing, Resize
 from saccade.interop.feature_matching import Key
 

@@ -7,7 +7,7 @@ network that made them is no part of saccade.
 """
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -27,7 +27,6 @@ from saccade.features.statistics import FILE, file_statistics, image_statistics
 from saccade.features.store import StoreHeader, images_fingerprint, keeps_statistics, read_header
 from saccade.features.store_format import Skipped
 from saccade.features.store_writer import StoreWriter
-from saccade.interop import feature_formats, feature_tables
 from saccade.interop.feature_matching import By, Matched, match
 from saccade.interop.feature_reader import (
     Opened,
@@ -38,19 +37,22 @@ from saccade.interop.feature_reader import (
     sound_row,
 )
 
-KINDS: Mapping[str, Callable[[Path, DataFolder], Opened]] = {
-    "bottom-up": feature_tables.open_bottom_up,
-    "vinvl": feature_tables.open_vinvl,
-    "hengyuan-hu": feature_formats.open_hengyuan_hu,
-    "pytorch-vqa": feature_formats.open_pytorch_vqa,
-    "openvqa": feature_formats.open_openvqa,
-    "self-critical": feature_formats.open_self_critical,
-    "sgrvinod": feature_formats.open_sgrvinod,
-    "m2": feature_formats.open_m2,
-    "nocaps": feature_formats.open_nocaps,
-    "grid-feats": feature_formats.open_grid_feats,
-    "scan": feature_formats.open_scan,
-}
+KINDS: Table[Callable[[Path, DataFolder], Opened]] = Table(
+    "kind of feature file",
+    {
+        "bottom-up": "saccade.interop.feature_tables:open_bottom_up",
+        "vinvl": "saccade.interop.feature_tables:open_vinvl",
+        "hengyuan-hu": "saccade.interop.feature_formats:open_hengyuan_hu",
+        "pytorch-vqa": "saccade.interop.feature_formats:open_pytorch_vqa",
+        "openvqa": "saccade.interop.feature_formats:open_openvqa",
+        "self-critical": "saccade.interop.feature_formats:open_self_critical",
+        "sgrvinod": "saccade.interop.feature_formats:open_sgrvinod",
+        "m2": "saccade.interop.feature_formats:open_m2",
+        "nocaps": "saccade.interop.feature_formats:open_nocaps",
+        "grid-feats": "saccade.interop.feature_formats:open_grid_feats",
+        "scan": "saccade.interop.feature_formats:open_scan",
+    },
+)
 """The feature files that can be imported, one line each."""
 TOGETHER = 16
 
@@ -85,11 +87,11 @@ def import_features(
     them only with `missing="drop"`. An unfinished store is resumed. Raises BadConfig, BadData,
     BadStore.
     """
-    opener = Table("kind of feature file", KINDS).look_up(kind)
+    opener = KINDS.look_up(kind)
     chosen = checked_settings(FeatureImport, "import-features", **settings)
     path, folder = Path(file), DataFolder(Path(data), image_root=chosen.image_root)
-    images = sorted(folder.images(), key=lambda one: one.id)
     opened = opener(path, folder)
+    images = sorted(folder.images(), key=lambda one: one.id)
     with opened.held:
         if opened.matched:
             matched = Matched({int(key): key for key in opened.places})

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 from saccade.config import Recipe, apply_changes
 from saccade.core.errors import BadData
 from saccade.core.tasks import TASK_INFO, TaskName
-from saccade.recipes.catalogue import RECIPES, load_recipe
+from saccade.recipes.catalogue import RECIPES
+from saccade.recipes.load import load_recipe
 
 if TYPE_CHECKING:
     from saccade.data.folder import DataFolder

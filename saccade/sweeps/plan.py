@@ -23,7 +23,7 @@ from saccade.core.tasks import TASK_INFO, TaskName
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.recipes.advice import load_recipe_for, task_of
-from saccade.recipes.catalogue import load_recipe
+from saccade.recipes.load import load_recipe
 from saccade.text.tokenizers import FILE
 from saccade.text.vocabulary import file_vocabulary
 

@@ -6,7 +6,7 @@ import saccade
 from saccade.checks.check import checked
 from saccade.core.errors import BadData
 from saccade.experiment import assemble
-from saccade.recipes.catalogue import load_recipe
+from saccade.recipes.load import load_recipe
 from tests.worlds import make_world
 
 VQA, CAPTION = "show-ask-attend-answer-small", "show-attend-tell-small"
