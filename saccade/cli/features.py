@@ -75,7 +75,9 @@ def extract(
     views: ViewsOption = 1,
     augment: AugmentOption = None,
     dtype: NumbersOption = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images at once; default: 32 on a GPU, 8 on a CPU.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 0,
     image_root: Annotated[Path | None, typer.Option(help="Where the images are now.")] = None,
     device: app.DeviceOption = "auto",

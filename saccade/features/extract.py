@@ -54,6 +54,7 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     images = sorted(folder.images(), key=lambda image: image.id)
     refuse_wrong_root(folder.image_root, images)
     device = choose_device(chosen.device)
+    batch_size = chosen.batch_size or (8 if device.type == "cpu" else 32)
     network = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
     header = _header_of(network, chosen, folder, images)
     path = folder.store_path(chosen.name or _usual_name(header))
@@ -74,13 +75,13 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
         views = [view for view in range(chosen.views) for _ in images][writer.done :]
         source = folder.image_root, left, header.preprocessing
         batches = partial(ImageBatches, *source, views=views, augmentation=header.augmentation)
-        few = batches(max(min(4, chosen.batch_size, len(left)), 1))
+        few = batches(max(min(4, batch_size, len(left)), 1))
         say_start(writer, _seconds_per_image(network, few, device), str(device))
         told = 0
-        loader = batches(chosen.batch_size).loader(chosen.workers, pin=device.type == "cuda")
+        loader = batches(batch_size).loader(chosen.workers, pin=device.type == "cuda")
         with extraction_bar(writer, chosen.progress) as bar:
             for read in loader:
-                columns = _columns(network, read, writer, chosen.batch_size, device)
+                columns = _columns(network, read, writer, batch_size, device)
                 writer.add(**columns, skipped=read.skipped)
                 told = say_remarks(read.remarks, told)
                 bar.advance(bar.task_ids[0], len(read.readable))

@@ -166,7 +166,9 @@ class ExtractSettings(Settings):
     """How the others are changed."""
     dtype: Literal["float16", "float32"] | None = None
     """By default float16; pixels are uint8."""
-    batch_size: int = Field(32, ge=1)
+    batch_size: int | None = Field(None, ge=1)
+    """Images that the network encodes together; by default 32 on a GPU, and 8 on a CPU, where more
+    take memory and no less time."""
     workers: int = Field(0, ge=0)
     """Processes that decode images; 0 decodes in this one."""
     device: str = "auto"
