@@ -55,7 +55,7 @@ class ExtractOptions(TypedDict, total=False):
     views: int
     augment: Mapping[str, str | int | float | bool]
     dtype: Literal["float16", "float32"] | None
-    batch_size: int
+    batch_size: int | None
     workers: int
     image_root: Path | None
     device: str
