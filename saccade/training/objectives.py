@@ -25,7 +25,7 @@ from saccade.evaluation.teacher_forcing import words_among_likeliest
 from saccade.inference.decoding import Rules, SampledCaptions, beam_search, draw, rules_of
 from saccade.metrics.cider import CiderOfIds, Sentences
 from saccade.models.layers import pack_captions
-from saccade.models.losses import PER_QUESTION, Loss, caption_loss, targets
+from saccade.models.losses import PER_QUESTION, Loss, caption_loss, prior_entropy, targets
 from saccade.text.vocabulary import Vocabulary
 from saccade.training.optim import ScheduleState
 
@@ -257,13 +257,15 @@ def loss_for(recipe: Recipe) -> Loss:
     smoothing = recipe.train.label_smoothing
     if recipe.answers is None:
         return partial(caption_loss, label_smoothing=smoothing) if smoothing else caption_loss
-    per_question, summed = PER_QUESTION[recipe.answers.loss], recipe.answers.summed
+    kind, summed = recipe.answers.loss, recipe.answers.summed
+    per_question = PER_QUESTION[kind]
 
     def loss(output: VqaOutput, batch: VqaBatch) -> Tensor:
         losses = per_question(output, batch, smoothing)
         if output.prior_logits is not None:  # an answer prior learns to be right without the image
             prior = VqaOutput(output.prior_logits)
             losses = losses + per_question(prior, batch, smoothing)
+            losses = losses + prior_entropy(output, kind)
         return losses.sum() if summed else losses.mean()
 
     return loss

@@ -32,7 +32,7 @@ def validated_row(
     metric = recipe.train.select_by or info.default_metric  # chooses the best epoch
     beam_size = recipe.decode.validation_beam_size if recipe.decode else None
     metrics = tuple(dict.fromkeys((metric, *info.epoch_metrics)))
-    options = ScoreOptions(metrics, beam_size, experiment.revision)
+    options = ScoreOptions(metrics, beam_size, experiment.revision, prior=True)
     scored, without = _validate(loop, task, experiment, options, metric)
     score = selected_score(scored, metric)
     chooses: dict[str, Any] = {}
@@ -63,27 +63,21 @@ def validated_row(
 def _validate(
     loop: TrainingLoop, task: Task, experiment: Experiment, options: ScoreOptions, metric: str
 ) -> tuple[ScoredExamples, float | None]:
-    """Score the model on the validation split. One that has an answer prior is scored without its
-    image, too, and answers by the prior alone unless the image makes it better; the second value
-    is the prior's score.
+    """Score the model on the validation split. One that has an answer prior answers by it alone
+    unless the image makes it better; the second value is the prior's score, of the same pass.
     """
-
-    def score() -> ScoredExamples:
-        with loop.fabric.autocast():
-            device = loop.fabric.device
-            return task.score_model(loop.validated, experiment, "val", device, options)
-
     share: Tensor | None = getattr(without_encoder(loop.validated), "image_share", None)
-    if share is None:
-        return score(), None
-    share.fill_(0)
-    prior = score()
-    share.fill_(1)
-    scored, without = score(), selected_score(prior, metric)
+    if share is not None:
+        share.fill_(1)
+    with loop.fabric.autocast():
+        scored = task.score_model(loop.validated, experiment, "val", loop.fabric.device, options)
+    if share is None or scored.prior is None:
+        return scored, None
+    without = selected_score(scored.prior, metric)
     if selected_score(scored, metric) > without:
         return scored, without
     share.fill_(0)
-    return prior, without
+    return scored.prior, without
 
 
 def smoothed(scores: Sequence[float], decay: float) -> float:
