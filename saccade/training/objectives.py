@@ -20,7 +20,7 @@ from torch import Tensor
 
 from saccade.config import Recipe, ScheduledSampling, SelfCritical
 from saccade.data.batch import CaptionBatch, Captioner, CaptionOutput, VqaBatch, VqaOutput
-from saccade.data.examples import ImageExamples
+from saccade.data.examples import ImageExamples, VqaExamples
 from saccade.evaluation.teacher_forcing import words_among_likeliest
 from saccade.inference.decoding import Rules, SampledCaptions, beam_search, draw, rules_of
 from saccade.metrics.cider import CiderOfIds, Sentences
@@ -36,6 +36,7 @@ class StepResult(NamedTuple):
     loss: Tensor  # scalar, to be minimised
     score: Tensor  # scalar, the sum over `scored` predictions of what `train_metric` names
     scored: int
+    answered: Tensor | None = None  # (2, B): likeliest and human answer, where each has one alone
 
 
 Objective = Callable[[Any, Any, ScheduleState], StepResult]
@@ -95,13 +96,17 @@ def objective_for(recipe: Recipe, examples: Any) -> Objective:
         return scheduled_sampling(config.scheduled_sampling, loss)
     score: Any = words_on_top if recipe.answers is None else answers_on_top
     dropped = recipe.text.word_dropout
+    has_labels = isinstance(examples, VqaExamples) and examples.has_labels
 
     def objective(model: Any, batch: Any, schedule_state: ScheduleState) -> StepResult:
         del schedule_state
         if dropped:
             batch = without_words(batch, examples.vocabulary, dropped)
         output = model(batch)
-        return StepResult(loss(output, batch), *score(output, batch))
+        result = StepResult(loss(output, batch), *score(output, batch))
+        if not has_labels:
+            return result
+        return result._replace(answered=torch.stack([output.logits.argmax(1), batch.answers[:, 0]]))
 
     return objective
 

@@ -3,7 +3,7 @@
 import copy
 import resource
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -24,6 +24,7 @@ from saccade.training.objectives import train_metric
 from saccade.training.optim import ScheduleState
 
 GIB = 2**30
+LABELS = ("macro_precision", "macro_recall", "macro_f1")
 FEW_STEPS = 100
 """A run of fewer steps is warned about: the smallest model here needs some hundreds."""
 ENOUGH_STEPS = 500
@@ -104,6 +105,15 @@ def cut_to(width: int, parts: Iterable[str], between: str = "  ") -> str:
             break
         line = longer
     return line
+
+
+def _labels_line(row: Mapping[str, Any]) -> str:
+    """Macro precision, recall and F1 of an epoch, on both splits."""
+    both = []
+    for scores, split in ((row["scores"], "val"), (row["train_scores"], "train")):
+        shown = (METRICS[name].shown(scores[name]) for name in LABELS if name in scores)
+        both.append(f"{'/'.join(shown)} {split}")
+    return f"macro P/R/F1 {', '.join(both)}"
 
 
 class TrainingView:
@@ -220,6 +230,7 @@ class TrainingView:
         ]
         top_5 = scores.get("teacher_forced", {}).get("top_5_accuracy")
         parts[4:4] = [f"{top_5:.1f}% val"] if top_5 is not None else []
+        parts[4:4] = [_labels_line(row)] if "train_scores" in row else []
         parts[-1:-1] = [str(self.gpu)] if self.gpu else []
         width = self.console.width if self.console.is_terminal else 1000  # a log has it all
         self.say(cut_to(width, parts))

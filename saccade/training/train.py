@@ -305,6 +305,7 @@ def _end_epoch(
             progress.decays += 1
     progress.epoch += 1
     progress.batch = progress.examples = progress.train_scored = 0
+    progress.answered = {}
     progress.loss = progress.train_score = progress.seconds = progress.waited = 0.0
     if progress.epoch == epochs_without_encoder(recipe):
         progress.epochs_since_improvement = 0  # the encoder trains from now on: patience is new

@@ -17,6 +17,7 @@ from saccade.evaluation.scoring import (
 from saccade.evaluation.tasks import Task
 from saccade.experiment import Experiment
 from saccade.models.encoder import without_encoder
+from saccade.training.labels import macro_scores
 from saccade.training.loop import Progress, TrainingLoop
 from saccade.training.objectives import train_metric
 from saccade.training.saving import Rows
@@ -46,6 +47,7 @@ def validated_row(
         "loss": progress.mean_loss,
         "train_metric": train_metric(recipe).title,
         "train_score": 100 * progress.train_score / progress.train_scored,
+        **({"train_scores": macro_scores(progress.answered)} if progress.answered else {}),
         "metric": metric,
         "score": score,
         **chooses,
