@@ -55,9 +55,9 @@ def answer_batches(
         output = cast(VqaModel, model)(batch)
         output = replace(output, logits=output.logits.float())
         prior = None
-        if output.prior_logits is not None:
-            output = replace(output, prior_logits=output.prior_logits.float())
-            prior = likeliest(output.prior_logits)
+        if (prior_logits := output.prior_logits) is not None:
+            output = replace(output, prior_logits=prior_logits.float())
+            prior = likeliest(prior_logits.float())
         yield AnsweredBatch(batch, output, likeliest(output.logits), prior)
 
 

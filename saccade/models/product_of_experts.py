@@ -29,8 +29,6 @@ Shapes: B questions, I images, R regions, T words, D numbers per region, E word 
 A answers, S slots of the tables.
 """
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -93,32 +91,18 @@ class ProductOfExperts(nn.Module):
         image = torch.relu(self.project_image(self.image_dropout(attended)))  # (B, H)
         hidden = image * torch.relu(self.project_question(query))  # (B, H)
         logits = self.output(self.dropout(hidden))  # (B, A)
-        output = self._with_prior(VqaOutput(logits, weights, prior_logits), hidden)
+        kind = self.config.prior
+        answer = self.prior_answer(prior_logits) if kind == "rubi" else prior_logits
         if not self.training:
-            output.logits = torch.where(self.image_share > 0, output.logits, output.prior_logits)
-        return output
-
-    def _with_prior(self, output: VqaOutput, hidden: Tensor) -> VqaOutput:
-        """The output of the image's expert and of the prior (B, A), with what both together answer;
-        `hidden (B, H)` is what the image's expert answers from."""
-        logits, prior_logits, kind = output.logits, output.prior_logits, self.config.prior
-        assert prior_logits is not None
+            both = prior_logits + logits if kind == "product" else logits
+            return VqaOutput(torch.where(self.image_share > 0, both, answer), weights, answer)
         if kind == "product":
-            return replace(output, logits=prior_logits + logits)
+            return VqaOutput(prior_logits + logits, weights, answer)
         if kind == "rubi":
-            output = replace(output, prior_logits=self.prior_answer(prior_logits))
-            return (
-                replace(output, logits=logits * prior_logits.sigmoid()) if self.training else output
-            )
-        if not self.training:
-            return output
+            return VqaOutput(logits * prior_logits.sigmoid(), weights, answer)
         added = functional.softplus(self.prior_weight(hidden)) * prior_logits.detach()
-        return replace(
-            output,
-            logits=logits + added,
-            added_prior=added,
-            entropy_weight=self.config.entropy_weight,
-        )
+        entropy_weight = self.config.entropy_weight
+        return VqaOutput(logits + added, weights, answer, added, entropy_weight)
 
 
 class QuestionBag(nn.Module):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from saccade.config import TrainConfig
+from saccade.config import Recipe, TrainConfig, WeightRule
 from saccade.core.tensors import load_tensors, save_tensors
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.data.examples import Examples, batches, epoch_order
@@ -32,6 +32,18 @@ def accumulate_every(device: torch.device) -> int:
     """After how many steps their results are waited for: a CPU has each at once, on a GPU waiting
     costs more than a step."""
     return 10 if device.type == "cuda" else 1
+
+
+def training_of(recipe: Recipe) -> TrainConfig:
+    """A recipe's training settings; rules name the weights as they are called behind an encoder."""
+    config, encoder = recipe.train, recipe.encoder
+    if encoder is None:
+        return config
+    rules = {f"model.{prefix}": rule for prefix, rule in config.rules.items()}
+    if encoder.learning_rate is not None:
+        rate = encoder.learning_rate / config.optimiser.learning_rate
+        rules["encoder."] = WeightRule(rate=rate)
+    return config.model_copy(update={"rules": rules})
 
 
 class RunLength(NamedTuple):

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from torch import nn
 
+from saccade.checks.machine import run_bytes
 from saccade.config import Recipe
 from saccade.core.formatting import duration, printable
 from saccade.core.run_files import selection_score
@@ -38,8 +39,7 @@ class Estimate(NamedTuple):
     memory_bytes: int
     """Peak of this process so far, and what the optimiser will add."""
     disk_bytes: int
-    """Best weights, and weights with moments (and their average) for an exact resume; and the
-    checkpoints that will be kept."""
+    """As `checks.machine.run_bytes` counts them, with the checkpoints that will be kept."""
 
 
 def estimate(loop: TrainingLoop, epochs_done: int) -> Estimate:
@@ -62,10 +62,10 @@ def estimate(loop: TrainingLoop, epochs_done: int) -> Estimate:
     parameters = sum(p.numel() for p in model.parameters())
     moments = 2 * sum(p.numel() for p in model.parameters() if p.requires_grad)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    copies, every = 2 + (loop.average is not None), loop.keep_every
-    copies += loop.length.epochs // every - epochs_done // every if every else 0
-    saved = copies * parameters + moments
-    return Estimate(seconds * loop.config.accumulate, parameters, peak + 4 * moments, 4 * saved)
+    every, averaged = loop.keep_every, loop.average is not None
+    kept = loop.length.epochs // every - epochs_done // every if every else 0
+    disk = run_bytes(parameters, moments, averaged=averaged, checkpoints=kept)
+    return Estimate(seconds * loop.config.accumulate, parameters, peak + 4 * moments, disk)
 
 
 class GpuUse(NamedTuple):

@@ -18,7 +18,7 @@ from torch import nn
 
 from saccade.checks.catalogue import describe
 from saccade.checks.check import checked
-from saccade.config import Cosine, Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
+from saccade.config import Cosine, Recipe, ReduceOnPlateau, TrainConfig, change
 from saccade.core.console import stop_on_signal
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadData, BadRun
@@ -48,7 +48,7 @@ from saccade.run_folder import (
 )
 from saccade.training.exactness import conditions_on
 from saccade.training.initialise import fresh_model, initialise
-from saccade.training.loop import Progress, TrainingLoop, run_length
+from saccade.training.loop import Progress, TrainingLoop, run_length, training_of
 from saccade.training.objectives import objective_for, shares_for
 from saccade.training.optim import make_optimiser
 from saccade.training.probes import set_watchdog
@@ -210,18 +210,6 @@ def _as_it_runs(recipe: Recipe, device: str, console: Console, before: OpenedRun
     note = "precision: a CPU has no 16-mixed; this run is trained and recorded as bf16-mixed"
     _print(console, note)
     return change(recipe, "train.precision=bf16-mixed")
-
-
-def training_of(recipe: Recipe) -> TrainConfig:
-    """A recipe's training settings; rules name the weights as they are called behind an encoder."""
-    config, encoder = recipe.train, recipe.encoder
-    if encoder is None:
-        return config
-    rules = {f"model.{prefix}": rule for prefix, rule in config.rules.items()}
-    if encoder.learning_rate is not None:
-        rate = encoder.learning_rate / config.optimiser.learning_rate
-        rules["encoder."] = WeightRule(rate=rate)
-    return config.model_copy(update={"rules": rules})
 
 
 def _check_warm_up(config: TrainConfig, examples: int) -> None:

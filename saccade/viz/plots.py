@@ -148,8 +148,8 @@ def _macro_scores(axes: Axes, epochs: list[int], rows: Sequence[Mapping[str, Any
         for field, dash in (("scores", "-"), ("train_scores", "--")):
             values = [100 * row[field].get(f"macro_{name.lower()}", np.nan) for row in rows]
             label = name if dash == "-" else f"{name}, training"
-            look = {"linestyle": dash, "marker": "o", "markersize": 3, "label": label}
-            axes.plot(epochs, values, color=colour(place), **look)
+            (line,) = axes.plot(epochs, values, dash, marker="o", markersize=3, label=label)
+            line.set_color(colour(place))
     axes.set_title("macro scores", loc="left", fontsize=11, color=INK, fontweight="bold")
     axes.legend(fontsize=7, frameon=False)
     dress(axes, "epoch", whole=True)
