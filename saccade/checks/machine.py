@@ -25,7 +25,8 @@ def run_bytes(weights: int, moments: int, *, averaged: bool, checkpoints: int = 
 def check_machine(
     experiment: Experiment, out: Path | None, device: str = "auto"
 ) -> Iterator[Finding]:
-    """Whether weights, gradients, moments and averages fit; and with `out` whether its disk holds the run.
+    """Whether weights, gradients, moments and averages fit; with `out`, whether its disk can hold
+    the run.
 
     The model is built without its numbers, so that one too large for any memory is told at once.
     That of an encoder is not: its library would allocate it.

@@ -229,7 +229,7 @@ class TestProbe:
         ("changes", "levels", "strict"),
         [
             ([], {"model-tried": "note"}, True),
-            ([f"{RATE}=1e-9"], {"learning-rate-too-low": "error"}, True),
+            (["train.workers=512"], {"too-many-workers": "error", "model-tried": "note"}, True),
             (["text.min_count=100000", "model.dropout=0.3"], {"model-not-tried": "note"}, False),
         ],
     )
