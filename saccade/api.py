@@ -219,6 +219,7 @@ def check(
     *,
     changes: Iterable[str] = (),
     features: str | None = None,
+    probe: bool = False,
     **checks: Unpack[CheckOptions],
 ) -> "list[Finding]":
     """Find what would spoil a training: labels, splits, features, images, memory and disk.
@@ -230,13 +231,15 @@ def check(
         recipe: The recipe to be trained on it: its words, answer list and memory are checked too.
         changes: Settings to change, as for `train`.
         features: The feature store to check; by default the recipe's, or all.
+        probe: Try the recipe's model, too: whether it learns 64 examples by heart, every weight
+            gets a gradient, and the output depends on image and question but not on padding.
         checks: See `CheckOptions`.
 
     Returns:
         The findings, errors first. The table of all is in docs/check.md.
 
     Raises:
-        BadConfig: There is no such recipe, setting or finding.
+        BadConfig: There is no such recipe, setting or finding, or no recipe to `probe`.
         BadData: There is no such data folder.
         BadStore: There is no such feature store, or it is damaged.
 
@@ -245,12 +248,19 @@ def check(
         >>> [one.name for one in findings if one.level == "error"]
         []
     """
+    if probe and recipe is None:
+        hint = "Name the recipe, too: saccade check DATA --recipe RECIPE --probe."
+        raise BadConfig("a model is tried, and no recipe says which", location="probe", hint=hint)
     _check_data(data)
     chosen = _recipe_for(recipe, Path(data), changes, None) if recipe is not None else None
     from saccade.checks.check import check as find
     from saccade.data.folder import DataFolder
 
-    return find(DataFolder(Path(data)), chosen, features, **checks)
+    if not probe:
+        return find(DataFolder(Path(data)), chosen, features, **checks)
+    from saccade.training.trial import try_model
+
+    return find(DataFolder(Path(data)), chosen, features, probe=try_model, **checks)
 
 
 def train(

@@ -5,12 +5,17 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 import saccade
 from saccade.core.errors import BadData
 from saccade.core.tasks import TASK_INFO
 from saccade.core.tensors import load_tensors
 from saccade.data.folder import DataFolder
+from saccade.evaluation.scoring import ScoreOptions
+from saccade.evaluation.tasks import TASKS
+from saccade.experiment import assemble
+from saccade.inference.model import load_model
 from saccade.recipes.advice import STEPS, advise
 from saccade.run_folder import open_run
 from tests.worlds import make_world
@@ -79,4 +84,16 @@ def test_the_image_must_earn_its_part(world, tmp_path, says_nothing):
     best = rows[int(metadata["epoch"]) - 1]
     looks = best["score"] > best["score_without_image"]
     assert kept["image_share"] == float(looks)
+    if says_nothing:
+        return
+    run, options = open_run(out), ScoreOptions(("accuracy",), prior=True)
+    model, given = load_model(run), (assemble(run.header.recipe, world), "val", torch.device("cpu"))
+    model.image_share.fill_(1)
+    both = TASKS["vqa"].score_model(model, *given, options)
+    model.image_share.fill_(0)
+    blind = TASKS["vqa"].score_model(model, *given, options)
+    assert both.prior.rows == blind.rows, "one pass tells what two would"
+    assert both.prior.scores == blind.scores
+    assert both.scores["accuracy"] == pytest.approx(best["score"])
+    assert both.prior.scores["accuracy"] == pytest.approx(best["score_without_image"])
     assert looks is not says_nothing

@@ -36,6 +36,7 @@ REFUSALS = [
     ("average no-run --out run", "no-run/run.json"),
     ("sweep no.toml", "no.toml"),
     ("check no-data", "no-data"),
+    ("check data --probe", "--recipe"),
     ("check data --recipe show-atend-tell", "show-attend-tell"),
     ("advise no-data", "no-data"),
     ("extract no-data --backbone timm:resnet18", "no-data"),

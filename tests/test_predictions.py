@@ -10,6 +10,7 @@ import tracemalloc
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -499,6 +500,24 @@ def test_ask_takes_several_images_and_questions_and_those_of_the_input(made, tmp
     assert errors.count("zeppelin") == errors.count("error: ") - 1 == 2
     assert "zxcv" in saccade_("ask", made / "vqa", first, "zxcv qwer", status=1)[1]
     assert "question" in saccade_("ask", made / "vqa", first, second, status=1)[1]
+
+
+def test_ask_tells_what_the_prior_alone_would_answer(made, tmp_path):
+    write_untrained_run(DataFolder(made / "data"), "auto-vqa", tmp_path / "run")
+    (first,) = images_of(made, 1)
+    run = saccade.load(tmp_path / "run")
+    assert run.ask(first, QUESTION).prior == run.ask(first, QUESTION).top, "it begins as its prior"
+    torch.manual_seed(0)
+    for weight in run.model.parameters():
+        torch.nn.init.normal_(weight)
+    both = run.ask(first, QUESTION, top=3)
+    run.model.image_share.fill_(0)
+    assert both.prior == run.ask(first, QUESTION, top=3).top != both.top
+    given = "ask", tmp_path / "run", first, QUESTION
+    assert "\nWithout the image: " in saccade_(*given, "--top", 2)[0]
+    (told,) = json.loads(saccade_(*given, "--json", "--top", 2)[0])
+    assert told["without_image"] == told["answers"]
+    assert "Without the image" not in saccade_("ask", made / "vqa", first, QUESTION)[0]
 
 
 def test_caption_takes_folders_and_a_bad_file_stops_nothing(made, tmp_path):

@@ -1,9 +1,13 @@
 """Which epoch is kept: by any score of the task, of the epoch alone or smoothed."""
 
 import json
+from collections import defaultdict
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+import torch
+from pydantic import TypeAdapter
 from rich.console import Console
 from sklearn.metrics import precision_recall_fscore_support
 
@@ -16,6 +20,8 @@ from saccade.evaluation.scoring import ScoredExamples, score_interval
 from saccade.evaluation.tasks import TASKS
 from saccade.metrics.catalogue import METRICS
 from saccade.recipes.catalogue import RECIPES
+from saccade.training.loop import Progress, TrainingLoop
+from saccade.training.saving import saved_state
 from saccade.training.train import train
 from saccade.training.validation import smoothed
 from tests.worlds import make_world, write_store
@@ -36,6 +42,12 @@ def labels(tmp_path_factory):
     write_folder(out, Collection("tiny", str(out), whole.images(), questions, []))
     write_store(DataFolder(out))
     return DataFolder(out)
+
+
+def test_counts_of_answers_survive_a_save_in_the_middle_of_an_epoch():
+    progress = Progress(answered={3: [1, 2, 4], 0: [0, 1, 0]})
+    saved = json.loads(json.dumps(asdict(progress)))
+    assert TypeAdapter(Progress).validate_python(saved) == progress
 
 
 def ibowimg(*changes):
@@ -124,8 +136,19 @@ def test_any_score_of_the_task_can_choose(labels, metric):
 
 
 def test_precision_recall_and_f1_are_logged_for_labels_and_choose(labels, tmp_path, monkeypatch):
-    predictions = []
-    score_model = TASKS["vqa"].score_model
+    predictions, trained = [], defaultdict(list)
+    score_model, step = TASKS["vqa"].score_model, TrainingLoop.step
+
+    def stepped(loop, group, progress):
+        """Keep what the model answers to a training batch, in the mode and by the weights of it."""
+        (batch,) = group
+        with torch.random.fork_rng(), torch.no_grad():
+            logits = loop.model(batch.to(loop.fabric.device)).logits
+        pairs = zip(batch.answers[:, 0].tolist(), logits.argmax(1).tolist(), strict=True)
+        trained[progress.epoch].extend(pairs)
+        return step(loop, group, progress)
+
+    monkeypatch.setattr(TrainingLoop, "step", stepped)
 
     def heard(*given):
         scored = score_model(*given)
@@ -137,7 +160,16 @@ def test_precision_recall_and_f1_are_logged_for_labels_and_choose(labels, tmp_pa
     recipe = ibowimg("train.epochs=3", "train.select_by=macro_f1")
     train(recipe, labels.path, tmp_path, console=QUIET, device="cpu")
     true = [question.best_answer for question in labels.questions("val")]
-    for row, predicted in zip(log_of(tmp_path), predictions, strict=True):
+    log = log_of(tmp_path)
+    for row, pairs in zip(log, trained.values(), strict=True):
+        labels_there, answers = zip(*pairs, strict=True)
+        expected = precision_recall_fscore_support(
+            labels_there, answers, labels=sorted({*labels_there}), average="macro", zero_division=0
+        )
+        found = [row["train_scores"][f"macro_{name}"] for name in ("precision", "recall", "f1")]
+        assert found == pytest.approx(expected[:3])
+    assert saved_state(tmp_path)[0].answered == {}, "each epoch begins anew"
+    for row, predicted in zip(log, predictions, strict=True):
         expected = precision_recall_fscore_support(
             true, predicted, labels=sorted(set(true)), average="macro", zero_division=0
         )

@@ -307,6 +307,22 @@ def test_curves_have_the_training_score_and_mark_the_epoch_that_was_kept(monkeyp
     assert "best: 3, 48" in validation.get_xlabel()
 
 
+def test_curves_have_macro_scores_of_both_splits(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, stream, **_: drawn.append(figure))
+    names = [f"macro_{name}" for name in ("precision", "recall", "f1")]
+    both = {
+        "scores": dict(zip(names, (0.4, 0.5, 0.6), strict=True)),
+        "train_scores": dict(zip(names, (0.7, 0.8, 0.9), strict=True)),
+    }
+    curves([{**log_row(n, 1 / n, 50), **both} for n in (1, 2)])
+    macro = drawn[0].axes[-1]
+    found = {line.get_label(): line.get_ydata().tolist() for line in macro.lines}
+    expected = {"precision": 40, "recall": 50, "F1": 60}
+    expected |= {"precision, training": 70, "recall, training": 80, "F1, training": 90}
+    assert found == {label: pytest.approx([value] * 2) for label, value in expected.items()}
+
+
 def test_curves_of_no_epoch_are_refused():
     with pytest.raises(ValueError, match="no epoch"):
         curves([])

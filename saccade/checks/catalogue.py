@@ -12,7 +12,7 @@ from saccade.core.errors import in_number
 from saccade.core.tables import Table
 from saccade.data.checks import Finding
 
-Group = Literal["labels", "words", "splits", "features", "images", "machine"]
+Group = Literal["labels", "words", "splits", "features", "images", "machine", "model", "training"]
 EXAMPLES = 3
 """Examples that a finding has at most."""
 
@@ -35,6 +35,17 @@ _PREPARE = "See where the answers come from (`dataset.json` lists the files), an
 _OTHER_FILES = "Give the files of one release, and prepare again."
 _EXTRACT = "Extract them again under another --name, from the images as they are."
 _BACKBONE = "Extract again with a trained backbone and its own preprocessing."
+
+
+def _model(about: str, cause: str, hint: str) -> FindingInfo:
+    """Of the model that `check --probe` tries, and `train` before its first step."""
+    return FindingInfo("model", "warning", about, cause, hint)
+
+
+def _training(about: str, cause: str, hint: str) -> FindingInfo:
+    """Of a run while it trains: only `train` can find it."""
+    return FindingInfo("training", "warning", about, cause, hint)
+
 
 FINDINGS: Table[FindingInfo] = Table(
     "finding",
@@ -379,6 +390,112 @@ FINDINGS: Table[FindingInfo] = Table(
             "The best weights, the state of the last epoch and its successor are kept.",
             "Make room, or choose another --out.",
         ),
+        "model-tried": FindingInfo(
+            "model",
+            "note",
+            "the recipe's model: the loss of 64 examples falls in 100 steps or fewer",
+            "A copy of the model was trained on a few of the training examples.",
+            "Nothing to do: it can learn from these data.",
+        ),
+        "model-not-tried": FindingInfo(
+            "model",
+            "note",
+            "the recipe's model: it cannot be tried, or is too slow for 20 steps",
+            "The model is large, or what it needs is not there yet.",
+            "Nothing to do: training tells the rest.",
+        ),
+        "cannot-learn": _model(
+            "the loss of 64 examples: it falls by under 20 % in 100 steps, also by Adam at 0.001",
+            "The model cannot tell its examples apart.",
+            "Look at the features and the questions: are they all alike?",
+        ),
+        "learning-rate-too-low": _model(
+            "the same, but by Adam at 0.001 it falls; or all steps together move no weight",
+            "train.optimiser.learning_rate is low for this optimiser.",
+            "Raise it: --set train.optimiser.learning_rate=0.001.",
+        ),
+        "learning-rate-too-high": _model(
+            "the same where the learning rate is higher than 0.001",
+            "train.optimiser.learning_rate is high for this optimiser.",
+            "Lower it: --set train.optimiser.learning_rate=0.001.",
+        ),
+        "weight-decay-too-high": _model(
+            "the same, but without weight decay it falls",
+            "train.optimiser.weight_decay draws weights to 0 faster than they learn.",
+            "Lower it: --set train.optimiser.weight_decay=0.",
+        ),
+        "no-gradient": _model(
+            "weights: some get no gradient in any of these steps",
+            "The model does not use them, or what they read is empty.",
+            "They stay as they are: see whether this recipe needs them.",
+        ),
+        "image-without-effect": _model(
+            "the output: it is the same for other images",
+            "The features of different images are equal, or the model ignores them.",
+            "Extract the features again.",
+        ),
+        "question-without-effect": _model(
+            "the output: it is the same for other questions, or all their words are one",
+            "The words of questions are unknown to the model.",
+            "Look at text.min_count, text.max_length and text.tokenizer: are words unknown?",
+        ),
+        "padding-has-effect": _model(
+            "the output: an example alone has another than in a batch",
+            "The model reads padding, or examples see each other.",
+            "Mend the model, if it is your own.",
+        ),
+        "schedule-without-effect": _model(
+            "train.schedule: it never moves the learning rate by 0.1 % in the steps of the run",
+            "The schedule is made for a longer run.",
+            "Shorten its times to those of the run, or set train.schedule.kind=constant.",
+        ),
+        "warmup-too-long": _model(
+            "train.schedule: it never reaches a tenth of the learning rate",
+            "The warm-up is longer than the run.",
+            "Shorten train.schedule.warmup_steps to a tenth of the run.",
+        ),
+        "schedule-dead": _model(
+            "train.schedule: under a thousandth of the peak is left for half of the run or more",
+            "The schedule falls too fast for so long a run.",
+            "Lengthen its times to those of the run, or train for fewer epochs.",
+        ),
+        "too-many-workers": _model(
+            "train.workers: there are fewer cores",
+            "The recipe was written for another machine.",
+            "Set train.workers to a core less than there are.",
+        ),
+        "exploding-gradient": _training(
+            "the gradient's norm: over 1,000 times the median of the first ten measured",
+            "The learning rate is too high, or the gradient is not clipped.",
+            "Lower it, or clip the gradient: --set train.clip_norm=1.",
+        ),
+        "one-prediction": _training(
+            "validation predictions: 95 % are one, and under 80 % of the human ones",
+            "The model has only learnt what is most frequent.",
+            "See saccade show DATA; the learning rate or the weight decay may be too high.",
+        ),
+        "not-better-than-prior": _training(
+            "the best epoch: it is no better than the best baseline without an image",
+            "The image adds nothing yet, or cannot.",
+            "Train longer, or look at the features.",
+        ),
+        "too-easy": _training(
+            "accuracy: over 90 where a baseline without an image has over 85",
+            "Most answers are the same.",
+            "Look at the answers: saccade show DATA.",
+        ),
+        "waiting-for-data": _training(
+            "an epoch of 20 seconds or more: over half is spent waiting for data",
+            "The disk is slow, or the features are large.",
+            "Put the features on a faster disk: or set train.workers=2.",
+        ),
+        "stopped": FindingInfo(
+            "training",
+            "error",
+            "training: it ended before its time",
+            "The run could not recover.",
+            "Do what the message says, and train again.",
+        ),
     },
 )
 """Every finding by its name, which `--allow` takes."""
@@ -388,6 +505,7 @@ def finding(
     name: str,
     message: str,
     *,
+    hint: str | None = None,
     count: int = 0,
     numbers: Mapping[str, float] | None = None,
     examples: Sequence[str] = (),
@@ -397,7 +515,7 @@ def finding(
     some = tuple(text if len(text) <= 100 else f"{text[:97]}..." for text in examples[:EXAMPLES])
     rounded = {key: round(float(value), 4) for key, value in (numbers or {}).items()}
     message = in_number(message)
-    return Finding(info.level, message, count, some, info.cause, info.hint, name, rounded)
+    return Finding(info.level, message, count, some, info.cause, hint or info.hint, name, rounded)
 
 
 def describe(found: Finding) -> Iterator[str]:

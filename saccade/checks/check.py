@@ -1,6 +1,6 @@
 """All findings about a data folder, its features, and a recipe: `saccade check`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,10 +32,15 @@ def check(
     *,
     allow: Sequence[str] = (),
     strict: bool = False,
+    probe: Callable[[Experiment, Iterable[Finding]], Iterable[Finding]] | None = None,
 ) -> list[Finding]:
-    """All findings about a data folder, the worst first; see `saccade.check`."""
+    """All findings about a data folder, the worst first; see `saccade.check`. `probe` adds to those
+    about a recipe what it finds by trying the model."""
     if recipe is not None:
-        return in_order(check_experiment(assemble(recipe, folder, features)), allow, strict=strict)
+        experiment = assemble(recipe, folder, features)
+        found = [*check_experiment(experiment)]
+        found += probe(experiment, found) if probe else ()
+        return in_order(found, allow, strict=strict)
     found = [*check_folder(folder, folder.tasks)]
     names = [features] if features else folder.stores()
     for name in names:

@@ -15,10 +15,18 @@ NUMBER = 4
 """Bytes of a weight."""
 
 
+def run_bytes(weights: int, moments: int, *, averaged: bool, checkpoints: int = 0) -> int:
+    """Bytes of a run on its disk, of so many weights and moments: the best weights and those of
+    checkpoints; and the state for an exact resume, twice while the next one is written."""
+    state = weights * (1 + averaged) + moments
+    return NUMBER * (weights * (1 + checkpoints) + 2 * state)
+
+
 def check_machine(
     experiment: Experiment, out: Path | None, device: str = "auto"
 ) -> Iterator[Finding]:
-    """Whether weights, gradients and moments fit; and with `out` whether its disk holds the run.
+    """Whether weights, gradients, moments and averages fit; with `out`, whether its disk can hold
+    the run.
 
     The model is built without its numbers, so that one too large for any memory is told at once.
     That of an encoder is not: its library would allocate it.
@@ -34,9 +42,9 @@ def check_machine(
     recipe, preprocessing = experiment.recipe, experiment.store.header.preprocessing
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
         model = build(recipe, experiment.sizes, preprocessing)
-    weights = NUMBER * sum(one.numel() for one in model.parameters())
+    weights, averaged = sum(one.numel() for one in model.parameters()), bool(recipe.train.ema)
     place = choose_device(device)
-    needed, free = 4 * weights, _free_memory(place.type)
+    needed, free = NUMBER * (4 + averaged) * weights, _free_memory(place.type)
     if free is not None and needed > 0.95 * free:
         message = f"training takes {size_in_words(needed)} of memory at least on {place.type}, "
         message += f"{size_in_words(free)} are free"
@@ -46,8 +54,8 @@ def check_machine(
     backbone = experiment.store.path / BACKBONE
     other_disk = backbone.exists() and backbone.stat().st_dev != at_or_above(out).stat().st_dev
     copied = backbone.stat().st_size if other_disk else 0
-    # The best weights; weights and moments of the last epoch, and of the next beside them.
-    needed, free = int(1.1 * (weights + 2 * 3 * weights + copied)), free_bytes(out)
+    written = run_bytes(weights, 2 * weights, averaged=averaged)
+    needed, free = int(1.1 * (written + copied)), free_bytes(out)
     if needed > free:
         message = f"the run needs {size_in_words(needed)} of disk, {size_in_words(free)} are free"
         yield finding("disk", message, numbers={"needed": needed, "free": free})

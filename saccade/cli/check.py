@@ -21,6 +21,9 @@ def check(
     ] = None,
     allow: app.AllowOption = None,
     strict: app.StrictOption = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Try the recipe's model on 64 examples.")
+    ] = False,
 ) -> app.Result:
     """Find what would spoil a training, before it begins."""
     from saccade.api import check as find
@@ -35,6 +38,7 @@ def check(
             features=features,
             allow=allow or (),
             strict=strict,
+            probe=probe,
         )
     count = {level: sum(one.level == level for one in findings) for level in app.LEVELS}
 

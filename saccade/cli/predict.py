@@ -2,11 +2,11 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from os.path import exists
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from saccade.core.run_files import refuse_replacing
 from saccade.data.find_files import images_in, is_image, refuse_addresses
 from saccade.data.records import Split
 from saccade.inference.evaluation_servers import SERVERS
+
+if TYPE_CHECKING:
+    from saccade.inference.predictor import Answer
 
 commands = app.CommandTable()
 
@@ -78,14 +81,8 @@ def ask(
                             yield f"{image}: {question}"
                         with attempt():
                             answer = opened.ask(encoded, question, top=top)
-                            answers = [{"answer": a, "probability": p} for a, p in answer.top]
-                            unknown = list(answer.unknown)
-                            about = {"image": image, "question": question}
-                            found.append(about | {"answers": answers, "unknown": unknown})
-                            if unknown:
-                                note = f"note: the model never learnt: {', '.join(unknown)}"
-                                app.echo(note, err=True)
-                            yield from app.columns((f"{p:.3f}", a) for a, p in answer.top)
+                            found.append({"image": image, "question": question, **_data(answer)})
+                            yield from _lines(answer)
         if explain is not None:
             from saccade.inference.explain import explain_answer
             from saccade.viz.plots import save_png
@@ -94,6 +91,26 @@ def ask(
             save_png(explain, drawn)
 
     return app.Result(found, lines())
+
+
+def _data(answer: "Answer") -> dict[str, object]:
+    """An answer for programs."""
+
+    def ranked(some: Iterable[tuple[str, float]]) -> list[dict[str, object]]:
+        return [{"answer": text, "probability": share} for text, share in some]
+
+    prior = {} if answer.prior is None else {"without_image": ranked(answer.prior)}
+    return {"answers": ranked(answer.top), "unknown": list(answer.unknown), **prior}
+
+
+def _lines(answer: "Answer") -> Iterator[str]:
+    """An answer for a person."""
+    if answer.unknown:
+        app.echo(f"note: the model never learnt: {', '.join(answer.unknown)}", err=True)
+    yield from app.columns((f"{share:.3f}", text) for text, share in answer.top)
+    if answer.prior is not None:
+        text, share = answer.prior[0]
+        yield f"Without the image: {text} ({share:.3f})"
 
 
 def _images_and_questions(words: Sequence[str]) -> tuple[list[Path], list[str]]:

@@ -69,7 +69,9 @@ class VqaOutput:
 
     logits: Tensor  # (B, A)
     attention: Tensor | None = None  # (B, G, R): one map per glimpse, each sums to 1
-    prior_logits: Tensor | None = None  # (B, A): the part of the logits that saw no image
+    prior_logits: Tensor | None = None  # (B, A): the scores of an answer prior that saw no image
+    added_prior: Tensor | None = None  # (B, A): what of them is in `logits`, in training by LMH
+    entropy_weight: float = 0.0  # of the entropy of `added_prior` in the loss
 
 
 @dataclass

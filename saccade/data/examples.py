@@ -156,6 +156,7 @@ class VqaExamples:
         words = [read(text) for text in texts]
         given = table.column("answers").to_pylist()
         people = np.fromiter((len(some) for some in given), np.int64, len(given))
+        self.has_labels = bool((people[people > 0] == 1).all())  # one person answered each
         if target == "best":
             best = table.column("best_answer").to_pylist()
             given, people = [[answer] for answer in best], np.ones_like(people)

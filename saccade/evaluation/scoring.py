@@ -40,6 +40,8 @@ class ScoreOptions(NamedTuple):
     """WordNet's folder or zip file, for WUPS."""
     java: bool = False
     """Whether METEOR and SPICE may run their Java programs."""
+    prior: bool = False
+    """Whether a model's answer prior is scored alone, too, where it has one."""
 
     def compute(
         self,
@@ -70,6 +72,8 @@ class ScoredExamples(NamedTuple):
     confidence. A confidence is 0..1, NaN where there is none. And a column for each metric that
     has a value per example, named as the metric ("accuracy" in 0..1), or `NAME_sums`.
     """
+    prior: "ScoredExamples | None" = None
+    """The same of the model's answer prior alone, which sees no image, where that was asked for."""
 
 
 def score_answers(

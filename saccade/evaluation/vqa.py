@@ -10,7 +10,7 @@ from torch import nn
 
 from saccade.core.errors import BadRun
 from saccade.core.progress import track
-from saccade.data.batch import VqaBatch
+from saccade.data.batch import VqaBatch, VqaOutput
 from saccade.data.examples import answered_questions, batches, in_reading_order
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question, Split
@@ -48,33 +48,41 @@ def score_model(
     assert config is not None
     questions = answered_questions(experiment.folder, split)
     examples = question_examples(experiment, split, only_answerable=False)
-    predictions = {question.id: "" for question in questions}
-    confidence = dict.fromkeys(predictions, 0.0)
-    loss = AnswerLoss(config.loss)
+    loss, prior_loss = AnswerLoss(config.loss), AnswerLoss(config.loss)
     model.eval()
     order, at_once = in_reading_order(examples), 256
     on_device = (cast(VqaBatch, batch.to(device)) for batch in batches(examples, order, at_once))
     answering = answer_batches(model, on_device, answers, config.loss)
-    best: list[tuple[str, float]] = []
+    best, of_prior = list[tuple[str, float]](), list[tuple[str, float]]()
     for answered in track(answering, "answering", -(-len(order) // at_once)):
-        if not bool(answered.output.logits.isfinite().all()):
+        output = answered.output
+        if not bool(output.logits.isfinite().all()):
             experiment.store.largest_number(np.unique(examples.image))  # raises for such features
             hint = "Train again, with a lower learning rate."
             raise BadRun("the model's outputs are NaN or infinite, its features are not", hint=hint)
-        loss.add(answered.output, answered.batch)
+        loss.add(output, answered.batch)
         best += (likeliest for (likeliest,) in answered.top)
-    for id_, (answer, share) in zip(examples.ids[order].tolist(), best, strict=True):
-        predictions[id_], confidence[id_] = answer, share
-    scored = scoring.score_answers(predictions, questions, options, confidence)
+        if options.prior and answered.prior and output.prior_logits is not None:
+            prior_loss.add(VqaOutput(output.prior_logits), answered.batch)
+            of_prior += (likeliest for (likeliest,) in answered.prior)
     about = {
         "upper_bound": upper_bound(questions, answers, options.revision),
         "without_features": examples.left_out["image without features"],
         "confidence": "sigmoid of the best answer's logit"
         if config.loss == "logistic"  # each answer is scored by itself
         else "softmax of the best answer",
-        "answer_loss": loss.mean(),
     }
-    return scored._replace(scores=scored.scores | about)
+
+    def scored(found: list[tuple[str, float]], loss: AnswerLoss) -> scoring.ScoredExamples:
+        predictions = {question.id: "" for question in questions}
+        confidence = dict.fromkeys(predictions, 0.0)
+        for id_, (answer, share) in zip(examples.ids[order].tolist(), found, strict=True):
+            predictions[id_], confidence[id_] = answer, share
+        score = scoring.score_answers(predictions, questions, options, confidence)
+        return score._replace(scores=score.scores | about | {"answer_loss": loss.mean()})
+
+    whole = scored(best, loss)
+    return whole._replace(prior=scored(of_prior, prior_loss)) if of_prior else whole
 
 
 def score_texts(

@@ -24,6 +24,8 @@ class AnsweredBatch(NamedTuple):
     output: VqaOutput
     top: list[list[tuple[str, float]]]
     """The likeliest answers of each question with their probabilities, the likeliest first."""
+    prior: list[list[tuple[str, float]]] | None = None
+    """Those of the model's answer prior, which sees no image, where the model has one."""
 
 
 class PredictedCaption(NamedTuple):
@@ -43,15 +45,20 @@ def answer_batches(
 
     `loss` is the recipe's, which says what a probability is, see `likeliest_answers`.
     """
+
+    def likeliest(logits: Tensor) -> list[list[tuple[str, float]]]:
+        ids, shares = likeliest_answers(logits, loss, top)
+        rows = zip(ids.tolist(), shares.tolist(), strict=True)
+        return [[(answers.answers[id_], p) for id_, p in zip(*row, strict=True)] for row in rows]
+
     for batch in batches:
         output = cast(VqaModel, model)(batch)
         output = replace(output, logits=output.logits.float())
-        ids, shares = likeliest_answers(output.logits, loss, top)
-        rows = zip(ids.tolist(), shares.tolist(), strict=True)
-        texts = [
-            [(answers.answers[id_], share) for id_, share in zip(*row, strict=True)] for row in rows
-        ]
-        yield AnsweredBatch(batch, output, texts)
+        prior = None
+        if (prior_logits := output.prior_logits) is not None:
+            output = replace(output, prior_logits=prior_logits.float())
+            prior = likeliest(prior_logits.float())
+        yield AnsweredBatch(batch, output, likeliest(output.logits), prior)
 
 
 def caption_batches(

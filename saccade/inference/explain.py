@@ -262,6 +262,9 @@ def draw_answer(
     glimpses = [heat_of(run, weights, answer.boxes, pixels) for weights in maps]
     first, *others = [f"{text} ({share:.0%})" for text, share in answer.top if share >= 0.01]
     line = f"{first}, else {', '.join(others)}" if others else first
+    if answer.prior is not None:
+        text, share = answer.prior[0]
+        line += f"\nwithout the image: {text} ({share:.0%})"
     titles = [HIDDEN if hidden else f"glimpse {n}" for n in range(1, len(glimpses) + 1)]
     return panel(pixels, glimpses, titles, f"{question}\n{line}")
 

@@ -63,6 +63,8 @@ class Answer(NamedTuple):
     """(R, 4) x0 y0 x1 y1 of each region as shares of the image's width and height."""
     unknown: tuple[str, ...] = ()
     """Words of the question that the model never learnt, as it cuts them."""
+    prior: list[tuple[str, float]] | None = None
+    """What the model's answer prior, which sees no image, finds likeliest; None without one."""
 
 
 class QuestionWords(NamedTuple):
@@ -212,7 +214,8 @@ class Run:
         maps, found = answered.output.attention, []
         for row, (image, words, ranked) in enumerate(zip(images, read, answered.top, strict=True)):
             own = None if maps is None else maps[row, :, : len(image.boxes)].cpu().numpy()
-            found.append(Answer(ranked[0][0], ranked, own, image.boxes, words.unknown))
+            prior = answered.prior[row] if answered.prior else None
+            found.append(Answer(ranked[0][0], ranked, own, image.boxes, words.unknown, prior))
         return found
 
     def answer(self, batches: Iterable[VqaBatch], top: int = 1) -> Iterator[AnsweredBatch]:

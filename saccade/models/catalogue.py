@@ -183,6 +183,11 @@ class ProductOfExpertsConfig(ModelConfig):
     """Of the image's vector."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Before the other expert's answer."""
+    prior: Literal["product", "rubi", "lmh"] = "product"
+    """How the prior takes part: its scores are added, always; or while training alone, as a mask of
+    the image's scores (RUBi), or added with a learned weight (LMH)."""
+    entropy_weight: float = Field(0.36, ge=0)
+    """Of the entropy of the weighted prior in the loss of `lmh`; Clark et al. 2019 for VQA-CP."""
 
 
 class PitVqaConfig(ModelConfig):

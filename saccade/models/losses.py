@@ -63,6 +63,25 @@ def logistic(output: VqaOutput, batch: VqaBatch, label_smoothing: float = 0.0) -
     return losses.sum(dim=1)
 
 
+def prior_entropy(output: VqaOutput, loss: str) -> Tensor | float:
+    """What the entropy of the prior adds to the loss of each question: (B,), or 0 without LMH.
+
+    Clark et al. 2019, section 3.2; where each answer is predicted by itself ("logistic"), the mean
+    over answers, as in the published code for VQA.
+    """
+    added = output.added_prior
+    if added is None:
+        return 0.0
+    if loss == "logistic":
+        entropy = functional.binary_cross_entropy_with_logits(
+            added, added.sigmoid(), reduction="none"
+        ).mean(dim=1)
+    else:
+        log_p = added.log_softmax(dim=1)
+        entropy = -(log_p.exp() * log_p).sum(dim=1)
+    return output.entropy_weight * entropy
+
+
 def targets(batch: VqaBatch) -> tuple[Tensor, Tensor]:
     """Answer ids and weights (B, M) of a batch. Raises ValueError where it has none."""
     if batch.answers is None or batch.answer_weights is None:

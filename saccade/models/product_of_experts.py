@@ -12,8 +12,18 @@ its prior and the image has to earn its part. Both learn together: the loss of t
 the prior alone (`VqaOutput.prior_logits`). `image_share` is 1, or 0 where validation shows that the
 image adds nothing; then the prior answers alone. Training sees both.
 
-Differs from the paper: the prior is not thrown away in the end, since on data like the training
-data it is right more often than not.
+How the prior takes part is `config.prior`:
+- "product": the scores are added, in training and after it. Differs from the paper: the prior is
+  not left out in the end, since on data like the training data it is right more often than not.
+- "rubi": Cadene et al. 2019, arXiv:1906.10169, section 3: while training, the image's scores are
+  multiplied by the sigmoid of the prior's, and a further layer makes the prior's own answer of
+  these. Differs: the prior has its own encoder of questions, which no gradient needs to be kept
+  from.
+- "lmh": Clark et al. 2019, section 3.2 ("learned-mixin +H"): while training, the prior's scores are
+  added with a weight g for each question, softplus of a linear layer; the loss has the entropy of
+  the prior so weighted. The prior is fixed for that loss; differs: it learns at the same time.
+With "rubi" and "lmh" the image's expert answers alone after training, as published; where
+`image_share` is 0, the prior does.
 
 Shapes: B questions, I images, R regions, T words, D numbers per region, E word width, H hidden,
 A answers, S slots of the tables.
@@ -53,6 +63,11 @@ class ProductOfExperts(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.output = nn.Linear(config.hidden, sizes.answers, bias=False)
         self.register_buffer("image_share", torch.ones(()))
+        self.config = config
+        if config.prior == "rubi":
+            self.prior_answer = nn.Linear(sizes.answers, sizes.answers)
+        elif config.prior == "lmh":
+            self.prior_weight = nn.Linear(config.hidden, 1)
         for layer in (self.prior_output, self.attention_score, self.output):
             for weight in layer.parameters():
                 nn.init.zeros_(weight)
@@ -76,8 +91,18 @@ class ProductOfExperts(nn.Module):
         image = torch.relu(self.project_image(self.image_dropout(attended)))  # (B, H)
         hidden = image * torch.relu(self.project_question(query))  # (B, H)
         logits = self.output(self.dropout(hidden))  # (B, A)
-        share = 1.0 if self.training else self.image_share
-        return VqaOutput(prior_logits + share * logits, weights, prior_logits)
+        kind = self.config.prior
+        answer = self.prior_answer(prior_logits) if kind == "rubi" else prior_logits
+        if not self.training:
+            both = prior_logits + logits if kind == "product" else logits
+            return VqaOutput(torch.where(self.image_share > 0, both, answer), weights, answer)
+        if kind == "product":
+            return VqaOutput(prior_logits + logits, weights, answer)
+        if kind == "rubi":
+            return VqaOutput(logits * prior_logits.sigmoid(), weights, answer)
+        added = functional.softplus(self.prior_weight(hidden)) * prior_logits.detach()
+        entropy_weight = self.config.entropy_weight
+        return VqaOutput(logits + added, weights, answer, added, entropy_weight)
 
 
 class QuestionBag(nn.Module):

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from saccade.config import TrainConfig
+from saccade.config import Recipe, TrainConfig, WeightRule
 from saccade.core.tensors import load_tensors, save_tensors
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.data.examples import Examples, batches, epoch_order
 from saccade.models.encoder import EncodedModel
 from saccade.training import optim
 from saccade.training.averaging import update_average
+from saccade.training.labels import count_answers
 from saccade.training.objectives import Objective, Shares, StepResult
 from saccade.training.watchdog import Watchdog, not_finite
 
@@ -31,6 +32,18 @@ def accumulate_every(device: torch.device) -> int:
     """After how many steps their results are waited for: a CPU has each at once, on a GPU waiting
     costs more than a step."""
     return 10 if device.type == "cuda" else 1
+
+
+def training_of(recipe: Recipe) -> TrainConfig:
+    """A recipe's training settings; rules name the weights as they are called behind an encoder."""
+    config, encoder = recipe.train, recipe.encoder
+    if encoder is None:
+        return config
+    rules = {f"model.{prefix}": rule for prefix, rule in config.rules.items()}
+    if encoder.learning_rate is not None:
+        rate = encoder.learning_rate / config.optimiser.learning_rate
+        rules["encoder."] = WeightRule(rate=rate)
+    return config.model_copy(update={"rules": rules})
 
 
 class RunLength(NamedTuple):
@@ -77,6 +90,9 @@ class Progress:
     """Sum over the current epoch, of what `objectives.StepResult` has; less the pending steps."""
     train_scored: int = 0
     """The number of words, questions or samples in it, with the pending steps."""
+    answered: dict[int, list[int]] = field(default_factory=dict)
+    """For each answer of the epoch: how often it was predicted rightly, predicted, and true; where
+    every question has one human answer. Less the pending steps."""
     seconds: float = 0.0
     """Training time of the current epoch so far."""
     waited: float = 0.0
@@ -108,6 +124,8 @@ class TrainingLoop:
     watchdog: Watchdog = field(default_factory=Watchdog)
     results: list[Tensor] = field(default_factory=list)
     """Loss and training score of the last few batches, each (2,), not yet waited for."""
+    answered: list[Tensor] = field(default_factory=list)
+    """Of the same batches `StepResult.answered`, where there is one."""
 
     @cached_property
     def length(self) -> RunLength:
@@ -143,6 +161,7 @@ class TrainingLoop:
                 # Of one type, so that a single copy brings both from the device.
                 sums = (result.loss.detach() * len(batch)).float(), result.score.float()
                 self.results.append(torch.stack(sums))
+                self.answered += [] if result.answered is None else [result.answered]
                 progress.examples += len(batch)
                 progress.pending += len(batch)
                 progress.train_scored += result.scored
@@ -196,6 +215,9 @@ class TrainingLoop:
                 raise not_finite(self, progress, loss)
             progress.loss += loss
             progress.train_score += score
+        if self.answered:
+            count_answers(progress.answered, torch.cat(self.answered, dim=1).tolist())
+            self.answered.clear()
         if progress.pending:
             self.watchdog.loss((progress.loss - before) / progress.pending, progress.step)
         progress.pending = 0

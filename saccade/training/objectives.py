@@ -20,12 +20,12 @@ from torch import Tensor
 
 from saccade.config import Recipe, ScheduledSampling, SelfCritical
 from saccade.data.batch import CaptionBatch, Captioner, CaptionOutput, VqaBatch, VqaOutput
-from saccade.data.examples import ImageExamples
+from saccade.data.examples import ImageExamples, VqaExamples
 from saccade.evaluation.teacher_forcing import words_among_likeliest
 from saccade.inference.decoding import Rules, SampledCaptions, beam_search, draw, rules_of
 from saccade.metrics.cider import CiderOfIds, Sentences
 from saccade.models.layers import pack_captions
-from saccade.models.losses import PER_QUESTION, Loss, caption_loss, targets
+from saccade.models.losses import PER_QUESTION, Loss, caption_loss, prior_entropy, targets
 from saccade.text.vocabulary import Vocabulary
 from saccade.training.optim import ScheduleState
 
@@ -36,6 +36,7 @@ class StepResult(NamedTuple):
     loss: Tensor  # scalar, to be minimised
     score: Tensor  # scalar, the sum over `scored` predictions of what `train_metric` names
     scored: int
+    answered: Tensor | None = None  # (2, B): likeliest and human answer, where each has one alone
 
 
 Objective = Callable[[Any, Any, ScheduleState], StepResult]
@@ -95,13 +96,17 @@ def objective_for(recipe: Recipe, examples: Any) -> Objective:
         return scheduled_sampling(config.scheduled_sampling, loss)
     score: Any = words_on_top if recipe.answers is None else answers_on_top
     dropped = recipe.text.word_dropout
+    has_labels = isinstance(examples, VqaExamples) and examples.has_labels
 
     def objective(model: Any, batch: Any, schedule_state: ScheduleState) -> StepResult:
         del schedule_state
         if dropped:
             batch = without_words(batch, examples.vocabulary, dropped)
         output = model(batch)
-        return StepResult(loss(output, batch), *score(output, batch))
+        result = StepResult(loss(output, batch), *score(output, batch))
+        if not has_labels:
+            return result
+        return result._replace(answered=torch.stack([output.logits.argmax(1), batch.answers[:, 0]]))
 
     return objective
 
@@ -257,13 +262,15 @@ def loss_for(recipe: Recipe) -> Loss:
     smoothing = recipe.train.label_smoothing
     if recipe.answers is None:
         return partial(caption_loss, label_smoothing=smoothing) if smoothing else caption_loss
-    per_question, summed = PER_QUESTION[recipe.answers.loss], recipe.answers.summed
+    kind, summed = recipe.answers.loss, recipe.answers.summed
+    per_question = PER_QUESTION[kind]
 
     def loss(output: VqaOutput, batch: VqaBatch) -> Tensor:
         losses = per_question(output, batch, smoothing)
         if output.prior_logits is not None:  # an answer prior learns to be right without the image
             prior = VqaOutput(output.prior_logits)
             losses = losses + per_question(prior, batch, smoothing)
+            losses = losses + prior_entropy(output, kind)
         return losses.sum() if summed else losses.mean()
 
     return loss

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from saccade.checks.catalogue import finding
 from saccade.config import (
     Adam,
     AdamConfig,
@@ -24,13 +25,14 @@ from saccade.config import (
     TrainConfig,
 )
 from saccade.data.batch import Batch, CaptionBatch, VqaBatch
+from saccade.data.checks import Finding
 from saccade.data.examples import epoch_order
 from saccade.models.encoder import EncodedModel
 from saccade.training import optim
 from saccade.training.loop import TrainingLoop, run_length
 from saccade.training.objectives import loss_for
 from saccade.training.progress import Estimate
-from saccade.training.watchdog import RATE, TrainingFinding, Watchdog, lower_rate, uniform_loss
+from saccade.training.watchdog import RATE, Watchdog, lower_rate, uniform_loss
 
 EXAMPLES, STEPS = 64, 100
 """A model that can learn anything learns so many examples by heart in so many steps."""
@@ -68,7 +70,7 @@ def set_watchdog(
         loop.watchdog.warn(model_findings(loop, recipe, cost))
 
 
-def model_findings(loop: TrainingLoop, recipe: Recipe, cost: Estimate) -> list[TrainingFinding]:
+def model_findings(loop: TrainingLoop, recipe: Recipe, cost: Estimate) -> list[Finding]:
     """What `probe` finds in the time that a run of this `cost` can spare; none of a short one."""
     config = loop.config
     steps = run_length(config, len(loop.examples.image)).steps
@@ -77,10 +79,11 @@ def model_findings(loop: TrainingLoop, recipe: Recipe, cost: Estimate) -> list[T
     needed = MIN_STEPS * cost.seconds_per_step * EXAMPLES / config.batch_size
     if steps < STEPS or needed > seconds:
         return []
-    return probe(loop.model.module, loop.examples, recipe, config, seconds=seconds)
+    found = probe(loop.model.module, loop.examples, recipe, config, seconds=seconds)
+    return [one for one in found if one.level != "note"]
 
 
-def setting_findings(config: TrainConfig, examples: int) -> Iterator[TrainingFinding]:
+def setting_findings(config: TrainConfig, examples: int) -> Iterator[Finding]:
     """What is wrong with settings whatever the data is: learning rate, schedule, workers."""
     per_epoch, steps, epochs = run_length(config, examples)
     schedule = config.schedule
@@ -93,30 +96,27 @@ def setting_findings(config: TrainConfig, examples: int) -> Iterator[TrainingFin
         moves = schedule.patience < epochs - 1  # the first epoch is always the best so far
     if not moves and schedule.kind != "constant" and steps >= STEPS:  # fewer are told by themselves
         message = f"{field} never changes the learning rate in the {steps:,} steps of this run"
-        hint = "Shorten its times to those of the run, or set train.schedule.kind=constant."
-        yield TrainingFinding("schedule_without_effect", message, hint)
+        yield finding("schedule-without-effect", message)
     if peak < LEAST_PEAK:
         message = f"{field} never reaches a tenth of the learning rate: at most {peak:.2g} of it in"
-        hint = "Shorten train.schedule.warmup_steps to a tenth of the run."
-        yield TrainingFinding("warmup_too_long", f"{message} {steps:,} steps", hint)
+        yield finding("warmup-too-long", f"{message} {steps:,} steps")
     alive = some[np.flatnonzero(factors >= DEAD * peak)[-1]] + 1
     if alive <= steps / 2:
         message = f"{field} leaves less than {DEAD:g} of the learning rate after about {alive:,} of"
-        hint = "Lengthen its times to those of the run, or train for fewer epochs."
-        yield TrainingFinding("schedule_dead", f"{message} {steps:,} steps", hint)
+        yield finding("schedule-dead", f"{message} {steps:,} steps")
     path = config.optimiser.learning_rate * float(factors.mean()) * steps
     by_step = isinstance(config.optimiser, AdamConfig | RmsProp)  # whatever the gradient's size
     if by_step and path < SMALLEST_PATH and peak >= LEAST_PEAK:
         message = f"a learning rate of {config.optimiser.learning_rate:g} moves a weight by "
         message += f"{path:.1g} at most in {steps:,} steps: nothing is learnt"
         hint = f"Raise it: --set {RATE}={type(config.optimiser)().learning_rate:g}."
-        yield TrainingFinding("learning_rate_too_low", message, hint)
+        yield finding("learning-rate-too-low", message, hint=hint)
     # Not all systems tell which cores a process may use.
     allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
     if config.workers > (cores := len(allowed)):
         message = f"train.workers is {config.workers}, and this machine has {cores} cores"
         hint = f"Set train.workers={max(cores - 1, 0)}."
-        yield TrainingFinding("too_many_workers", message, hint)
+        yield finding("too-many-workers", message, hint=hint)
 
 
 def probe(
@@ -126,16 +126,18 @@ def probe(
     config: TrainConfig,
     *,
     seconds: float = SECONDS,
-) -> list[TrainingFinding]:
+) -> list[Finding]:
     """Train a copy of a model on 64 examples for 100 steps, or until it clearly learns.
 
     `config` is the recipe's training, with rules that name this model's weights. Warns where the
     loss does not fall (and whether it would at another learning rate), where a weight gets no
     gradient, where the output depends neither on the image nor on the question, or on padding. The
-    model and the random state are as before. A model that is too slow for `seconds` is not judged.
+    model and the random state are as before. A model that is too slow for `seconds` is not judged:
+    a note says so, as one says by how much the loss fell.
     """
-    if config.self_critical is not None:  # it starts from a model that has learnt already
-        return []
+    if config.self_critical is not None:
+        why = "self-critical training begins with the weights of another run, which are not here"
+        return [finding("model-not-tried", why)]
     rows = epoch_order(examples.image, 1, 0, 0)[:EXAMPLES]
     batch = examples.batch(rows).to(next(model.parameters()).device)
     total = run_length(config, len(examples)).steps
@@ -143,10 +145,11 @@ def probe(
     with torch.random.fork_rng():
         own = _Trial(model, batch, recipe, config)
         own.train(seconds, needed)
-        if own.steps < min(MIN_STEPS, STEPS) and not own.fell(needed):
-            return []
         if own.fell(needed):
-            return [*own.findings()]
+            return [*own.findings(), finding("model-tried", own.course(), numbers=own.numbers())]
+        if own.steps < min(MIN_STEPS, STEPS):
+            why = f"it made {own.steps} steps in {seconds:.3g} seconds: too few to tell"
+            return [finding("model-not-tried", why, numbers=own.numbers())]
         without = config.optimiser.replace(weight_decay=0.0)
         optimisers = [without, STANDARD] if config.optimiser.weight_decay else [STANDARD]
         for optimiser in optimisers:
@@ -157,24 +160,22 @@ def probe(
         return [_not_learnt(own, other, needed), *other.findings()]
 
 
-def _not_learnt(own: "_Trial", other: "_Trial", needed: float) -> TrainingFinding:
+def _not_learnt(own: "_Trial", other: "_Trial", needed: float) -> Finding:
     """Why the loss of a few examples does not fall, from what it does by another optimiser."""
     mine, theirs = own.config.optimiser, other.config.optimiser
-    message = f"in {own.steps} steps on {len(own.batch)} examples the loss went from "
-    message += f"{own.first:.4g} to {own.last:.4g}"
+    message, numbers = own.course(), own.numbers()
     if not other.fell(needed):
-        hint = "Look at the features and the questions: the model cannot tell its examples apart."
-        return TrainingFinding("cannot_learn", message, hint)
+        return finding("cannot-learn", message, numbers=numbers)
     if theirs is not STANDARD:
         message += f" with a weight decay of {mine.weight_decay:g}, and to {other.last:.4g} without"
-        hint = "Lower it: --set train.optimiser.weight_decay=0."
-        return TrainingFinding("weight_decay_too_high", message, hint)
+        return finding("weight-decay-too-high", message, numbers=numbers)
     message += f" at a learning rate of {mine.learning_rate:g}, and to {other.last:.4g} by Adam at "
     message += f"{theirs.learning_rate:g}"
     if mine.learning_rate > theirs.learning_rate:
-        return TrainingFinding("learning_rate_too_high", message, lower_rate(own.config))
+        hint = lower_rate(own.config)
+        return finding("learning-rate-too-high", message, hint=hint, numbers=numbers)
     hint = f"Raise it: --set {RATE}={theirs.learning_rate:g}."
-    return TrainingFinding("learning_rate_too_low", message, hint)
+    return finding("learning-rate-too-low", message, hint=hint, numbers=numbers)
 
 
 class _Trial:
@@ -206,6 +207,15 @@ class _Trial:
         """
         return self.last < max((1 - share) * min(self.first, self.uniform), self.uniform / 2)
 
+    def course(self) -> str:
+        """What the loss did."""
+        message = f"in {self.steps} steps on {len(self.batch)} examples the loss went from "
+        return f"{message}{self.first:.4g} to {self.last:.4g}"
+
+    def numbers(self) -> dict[str, float]:
+        """The same for programs."""
+        return {"steps": self.steps, "first_loss": self.first, "last_loss": self.last}
+
     def train(self, seconds: float, share: float) -> None:
         """Up to `STEPS` steps at the highest learning rate of the schedule, until the loss fell by
         that share or the time is over."""
@@ -229,30 +239,28 @@ class _Trial:
                     break
 
     @torch.no_grad()
-    def findings(self) -> Iterator[TrainingFinding]:
+    def findings(self) -> Iterator[Finding]:
         """What the trained copy does not depend on, or depends on and should not."""
         self.model.eval()
         batch, output = self.batch, self.model(self.batch).logits.float()
         if self.idle:
             message = f"{len(self.idle)} weights get no gradient, such as {min(self.idle)}"
-            hint = "They stay as they are: the model does not use them, or what they read is empty."
-            yield TrainingFinding("no_gradient", message, hint)
+            yield finding("no-gradient", message, examples=sorted(self.idle))
         others = self.model(replace(batch, image=batch.image.roll(1))).logits.float()
         if len(batch.image.unique()) > 1 and _equal(output, others):
             same = bool((batch.regions == batch.regions[:1]).all())
             why = "the features of different images are equal" if same else "the model ignores them"
             hint = "Extract the features again." if same else "It can learn from the words alone."
             message = f"the output does not depend on the image: {why}"
-            yield TrainingFinding("image_without_effect", message, hint)
+            yield finding("image-without-effect", message, hint=hint)
         if isinstance(batch, VqaBatch):
             yield from self._about_question(batch, output)
         alone = self.model(_last_example(batch)).logits.float()
         if not _equal(_of_last_example(batch, output), alone, 1e-3):
             message = "an example alone has another output than beside others"
-            hint = "The model reads padding, or examples see each other."
-            yield TrainingFinding("padding_has_effect", message, hint)
+            yield finding("padding-has-effect", message)
 
-    def _about_question(self, batch: VqaBatch, output: Tensor) -> Iterator[TrainingFinding]:
+    def _about_question(self, batch: VqaBatch, output: Tensor) -> Iterator[Finding]:
         others = replace(
             batch,
             question=batch.question.roll(1, 0),
@@ -265,8 +273,7 @@ class _Trial:
         elif one_question or not _equal(output, self.model(others).logits.float()):
             return
         message = f"the output does not depend on the question: {why}"
-        hint = "Look at text.min_count, text.max_length and text.tokenizer: are words unknown?"
-        yield TrainingFinding("question_without_effect", message, hint)
+        yield finding("question-without-effect", message)
 
 
 def _equal(one: Tensor, other: Tensor, tolerance: float = 1e-6) -> bool:

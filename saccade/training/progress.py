@@ -3,7 +3,7 @@
 import copy
 import resource
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from torch import nn
 
+from saccade.checks.machine import run_bytes
 from saccade.config import Recipe
 from saccade.core.formatting import duration, printable
 from saccade.core.run_files import selection_score
@@ -24,6 +25,7 @@ from saccade.training.objectives import train_metric
 from saccade.training.optim import ScheduleState
 
 GIB = 2**30
+LABELS = ("macro_precision", "macro_recall", "macro_f1")
 FEW_STEPS = 100
 """A run of fewer steps is warned about: the smallest model here needs some hundreds."""
 ENOUGH_STEPS = 500
@@ -37,8 +39,7 @@ class Estimate(NamedTuple):
     memory_bytes: int
     """Peak of this process so far, and what the optimiser will add."""
     disk_bytes: int
-    """Best weights, and weights with moments (and their average) for an exact resume; and the
-    checkpoints that will be kept."""
+    """As `checks.machine.run_bytes` counts them, with the checkpoints that will be kept."""
 
 
 def estimate(loop: TrainingLoop, epochs_done: int) -> Estimate:
@@ -61,10 +62,10 @@ def estimate(loop: TrainingLoop, epochs_done: int) -> Estimate:
     parameters = sum(p.numel() for p in model.parameters())
     moments = 2 * sum(p.numel() for p in model.parameters() if p.requires_grad)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    copies, every = 2 + (loop.average is not None), loop.keep_every
-    copies += loop.length.epochs // every - epochs_done // every if every else 0
-    saved = copies * parameters + moments
-    return Estimate(seconds * loop.config.accumulate, parameters, peak + 4 * moments, 4 * saved)
+    every, averaged = loop.keep_every, loop.average is not None
+    kept = loop.length.epochs // every - epochs_done // every if every else 0
+    disk = run_bytes(parameters, moments, averaged=averaged, checkpoints=kept)
+    return Estimate(seconds * loop.config.accumulate, parameters, peak + 4 * moments, disk)
 
 
 class GpuUse(NamedTuple):
@@ -104,6 +105,15 @@ def cut_to(width: int, parts: Iterable[str], between: str = "  ") -> str:
             break
         line = longer
     return line
+
+
+def _labels_line(row: Mapping[str, Any]) -> str:
+    """Macro precision, recall and F1 of an epoch, on both splits."""
+    both = []
+    for scores, split in ((row["scores"], "val"), (row["train_scores"], "train")):
+        shown = (METRICS[name].shown(scores[name]) for name in LABELS if name in scores)
+        both.append(f"{'/'.join(shown)} {split}")
+    return f"macro P/R/F1 {', '.join(both)}"
 
 
 class TrainingView:
@@ -220,6 +230,7 @@ class TrainingView:
         ]
         top_5 = scores.get("teacher_forced", {}).get("top_5_accuracy")
         parts[4:4] = [f"{top_5:.1f}% val"] if top_5 is not None else []
+        parts[4:4] = [_labels_line(row)] if "train_scores" in row else []
         parts[-1:-1] = [str(self.gpu)] if self.gpu else []
         width = self.console.width if self.console.is_terminal else 1000  # a log has it all
         self.say(cut_to(width, parts))

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from saccade.checks.catalogue import finding
 from saccade.core.errors import BadRun, SaccadeError
 from saccade.core.files import write_text
 from saccade.core.run_files import LAST, WEIGHTS, read_metadata, selection_score
@@ -26,7 +27,6 @@ from saccade.run_folder import (
     write_run,
 )
 from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
-from saccade.training.watchdog import TrainingFinding
 
 Rows = list[dict[str, Any]]
 """Of the log, one for each epoch that has ended."""
@@ -71,8 +71,8 @@ def logged_failure(rows: Rows, out: Path) -> Iterator[None]:
         yield
     except SaccadeError as error:
         if rows:
-            finding = TrainingFinding("stopped", f"training stopped: {error.message}", error.hint)
-            rows[-1].setdefault("findings", []).append(finding._asdict())
+            stopped = finding("stopped", f"training stopped: {error.message}", hint=error.hint)
+            rows[-1].setdefault("findings", []).append(asdict(stopped))
             write_log(out, rows)
         raise
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from saccade.checks.catalogue import describe
 from saccade.checks.check import checked
-from saccade.config import Cosine, Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
+from saccade.config import Cosine, Recipe, ReduceOnPlateau, TrainConfig, change
 from saccade.core.console import stop_on_signal
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadData, BadRun
@@ -48,7 +48,7 @@ from saccade.run_folder import (
 )
 from saccade.training.exactness import conditions_on
 from saccade.training.initialise import fresh_model, initialise
-from saccade.training.loop import Progress, TrainingLoop, run_length
+from saccade.training.loop import Progress, TrainingLoop, run_length, training_of
 from saccade.training.objectives import objective_for, shares_for
 from saccade.training.optim import make_optimiser
 from saccade.training.probes import set_watchdog
@@ -212,18 +212,6 @@ def _as_it_runs(recipe: Recipe, device: str, console: Console, before: OpenedRun
     return change(recipe, "train.precision=bf16-mixed")
 
 
-def training_of(recipe: Recipe) -> TrainConfig:
-    """A recipe's training settings; rules name the weights as they are called behind an encoder."""
-    config, encoder = recipe.train, recipe.encoder
-    if encoder is None:
-        return config
-    rules = {f"model.{prefix}": rule for prefix, rule in config.rules.items()}
-    if encoder.learning_rate is not None:
-        rate = encoder.learning_rate / config.optimiser.learning_rate
-        rules["encoder."] = WeightRule(rate=rate)
-    return config.model_copy(update={"rules": rules})
-
-
 def _check_warm_up(config: TrainConfig, examples: int) -> None:
     """Raise BadConfig where the run would end before a cosine begins to fall."""
     schedule, steps = config.schedule, run_length(config, examples).steps
@@ -305,6 +293,7 @@ def _end_epoch(
             progress.decays += 1
     progress.epoch += 1
     progress.batch = progress.examples = progress.train_scored = 0
+    progress.answered = {}
     progress.loss = progress.train_score = progress.seconds = progress.waited = 0.0
     if progress.epoch == epochs_without_encoder(recipe):
         progress.epochs_since_improvement = 0  # the encoder trains from now on: patience is new

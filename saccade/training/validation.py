@@ -17,6 +17,7 @@ from saccade.evaluation.scoring import (
 from saccade.evaluation.tasks import Task
 from saccade.experiment import Experiment
 from saccade.models.encoder import without_encoder
+from saccade.training.labels import macro_scores
 from saccade.training.loop import Progress, TrainingLoop
 from saccade.training.objectives import train_metric
 from saccade.training.saving import Rows
@@ -32,7 +33,7 @@ def validated_row(
     metric = recipe.train.select_by or info.default_metric  # chooses the best epoch
     beam_size = recipe.decode.validation_beam_size if recipe.decode else None
     metrics = tuple(dict.fromkeys((metric, *info.epoch_metrics)))
-    options = ScoreOptions(metrics, beam_size, experiment.revision)
+    options = ScoreOptions(metrics, beam_size, experiment.revision, prior=True)
     scored, without = _validate(loop, task, experiment, options, metric)
     score = selected_score(scored, metric)
     chooses: dict[str, Any] = {}
@@ -46,6 +47,7 @@ def validated_row(
         "loss": progress.mean_loss,
         "train_metric": train_metric(recipe).title,
         "train_score": 100 * progress.train_score / progress.train_scored,
+        **({"train_scores": macro_scores(progress.answered)} if progress.answered else {}),
         "metric": metric,
         "score": score,
         **chooses,
@@ -63,27 +65,21 @@ def validated_row(
 def _validate(
     loop: TrainingLoop, task: Task, experiment: Experiment, options: ScoreOptions, metric: str
 ) -> tuple[ScoredExamples, float | None]:
-    """Score the model on the validation split. One that has an answer prior is scored without its
-    image, too, and answers by the prior alone unless the image makes it better; the second value
-    is the prior's score.
+    """Score the model on the validation split. One that has an answer prior answers by it alone
+    unless the image makes it better; the second value is the prior's score, of the same pass.
     """
-
-    def score() -> ScoredExamples:
-        with loop.fabric.autocast():
-            device = loop.fabric.device
-            return task.score_model(loop.validated, experiment, "val", device, options)
-
     share: Tensor | None = getattr(without_encoder(loop.validated), "image_share", None)
-    if share is None:
-        return score(), None
-    share.fill_(0)
-    prior = score()
-    share.fill_(1)
-    scored, without = score(), selected_score(prior, metric)
+    if share is not None:
+        share.fill_(1)
+    with loop.fabric.autocast():
+        scored = task.score_model(loop.validated, experiment, "val", loop.fabric.device, options)
+    if share is None or scored.prior is None:
+        return scored, None
+    without = selected_score(scored.prior, metric)
     if selected_score(scored, metric) > without:
         return scored, without
     share.fill_(0)
-    return prior, without
+    return scored.prior, without
 
 
 def smoothed(scores: Sequence[float], decay: float) -> float:

@@ -8,7 +8,7 @@ cause and what to do, and stands as `findings` in the epoch's row of `log.jsonl`
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from saccade.checks.catalogue import finding
 from saccade.config import TrainConfig
 from saccade.core.errors import BadRun, BadStore, SaccadeError
 from saccade.core.tasks import TASK_INFO
 from saccade.data.batch import Batch
+from saccade.data.checks import Finding
 from saccade.data.examples import epoch_order
 from saccade.data.folder import DataFolder
 from saccade.evaluation.baselines import baselines_of_captions, blind_answers
@@ -58,14 +60,6 @@ LARGE_FEATURE = 1e5
 RATE = "train.optimiser.learning_rate"
 
 
-class TrainingFinding(NamedTuple):
-    """Something that is wrong with a run."""
-
-    name: str
-    message: str
-    hint: str
-
-
 class Watchdog:
     """What a run's losses, gradients and predictions tell about it."""
 
@@ -79,7 +73,7 @@ class Watchdog:
         where the loss is of another kind. `say` takes warnings for a person.
         """
         self.config, self.uniform_loss, self.say = config, uniform_loss, say
-        self.new: list[TrainingFinding] = []
+        self.new: list[Finding] = []
         """Found since the last row of the log."""
         self.lost: BadRun | None = None
         """Why the run cannot recover, once that is certain."""
@@ -90,13 +84,13 @@ class Watchdog:
         self.norms: list[Tensor] = []
         self.first_norms: list[float] = []
 
-    def warn(self, findings: Iterable[TrainingFinding]) -> None:
+    def warn(self, findings: Iterable[Finding]) -> None:
         """Say what was not said yet, and keep it for the log."""
-        for finding in findings:
-            if finding.name not in self.told:
-                self.told.add(finding.name)
-                self.new.append(finding)
-                self.say(f"warning: {finding.message}. {finding.hint}")
+        for one in findings:
+            if one.name not in self.told:
+                self.told.add(one.name)
+                self.new.append(one)
+                self.say(f"warning: {one.message}. {one.hint}")
 
     def gradient(self, model: nn.Module, step: int) -> None:
         """Measure the gradient of a step now and then, without waiting for the device."""
@@ -123,10 +117,10 @@ class Watchdog:
         if full and unchanged and loss > self.uniform_loss / 2:
             raise lost(*stands_still(loss, step, rate))
 
-    def take(self) -> list[dict[str, str]]:
+    def take(self) -> list[dict[str, Any]]:
         """What was found since the last row of the log, for the next one."""
         new, self.new = self.new, []
-        return [finding._asdict() for finding in new]
+        return [asdict(one) for one in new]
 
     def refuse_lost(self) -> None:
         """Raise BadRun where an epoch showed that the run cannot recover."""
@@ -168,14 +162,14 @@ class Watchdog:
         if self.prior:
             self.warn(against_prior(rows, self.prior))
 
-    def _exploding(self, config: TrainConfig) -> Iterator[TrainingFinding]:
+    def _exploding(self, config: TrainConfig) -> Iterator[Finding]:
         for norm in torch.stack(self.norms).tolist() if self.norms else ():
             if len(self.first_norms) < GRADIENT_EVERY:
                 self.first_norms.append(norm)
             elif EXPLODED * median(self.first_norms) < norm < math.inf:
                 message = f"the gradient explodes: its norm was {median(self.first_norms):.3g} at "
                 message += f"first and is {norm:.3g}"
-                yield TrainingFinding("exploding_gradient", message, lower_rate(config))
+                yield finding("exploding-gradient", message, hint=lower_rate(config))
         self.norms.clear()
 
 
@@ -197,17 +191,17 @@ def uniform_loss(loop: "TrainingLoop") -> float | None:
         return float(loop.objective(flat, batch, ScheduleState(0, 0)).loss)
 
 
-def loader_bound(row: Mapping[str, Any], config: TrainConfig) -> Iterator[TrainingFinding]:
+def loader_bound(row: Mapping[str, Any], config: TrainConfig) -> Iterator[Finding]:
     """Whether an epoch was spent waiting for features."""
     if row["waiting"] > WAITING and row["seconds"] > WAITING_SECONDS:
         hint = "Put the features on a faster disk, or make them smaller: saccade store convert."
         if not config.workers:
             hint = "Read features in other processes: --set train.workers=2. " + hint
         message = f"{row['waiting']:.0%} of the training time was spent waiting for data"
-        yield TrainingFinding("waiting_for_data", message, hint)
+        yield finding("waiting-for-data", message, hint=hint)
 
 
-def one_prediction(scored: ScoredExamples, folder: DataFolder) -> TrainingFinding | None:
+def one_prediction(scored: ScoredExamples, folder: DataFolder) -> Finding | None:
     """Whether nearly all validation examples get one answer, or one caption, and should not."""
     kind = "caption" if "caption" in scored.rows else "answer"
     predicted = Counter(scored.rows[kind])
@@ -223,7 +217,7 @@ def one_prediction(scored: ScoredExamples, folder: DataFolder) -> TrainingFindin
     message += f"the human {kind}s {expected:.0%} are the same"
     hint = f"The {kind}s of the training split may be nearly all the same, the learning rate too "
     hint += "high or the weight decay too strong; look at saccade show DATA."
-    return TrainingFinding("one_prediction", message, hint)
+    return finding("one-prediction", message, hint=hint)
 
 
 class Prior(NamedTuple):
@@ -253,7 +247,7 @@ def best_prior(scored: ScoredExamples, folder: DataFolder, *, fitted: bool) -> P
     return Prior(BASELINES[best].title, scores[best], fitted)
 
 
-def against_prior(rows: Sequence[Mapping[str, Any]], prior: Prior) -> Iterator[TrainingFinding]:
+def against_prior(rows: Sequence[Mapping[str, Any]], prior: Prior) -> Iterator[Finding]:
     """Whether the best epoch is no better than what needs no image, or better than can be."""
     name = next(name for name in ("accuracy", "bleu_4") if name in rows[-1]["scores"])
     metric, best = METRICS[name], max(row["scores"][name] for row in rows)
@@ -262,11 +256,11 @@ def against_prior(rows: Sequence[Mapping[str, Any]], prior: Prior) -> Iterator[T
     if best <= prior.score:
         hint = "Do features and images belong together, and questions and answers? Else train "
         hint += "longer, or with more data."
-        yield TrainingFinding("not_better_than_prior", message, hint)
+        yield finding("not-better-than-prior", message, hint=hint)
     if name == "accuracy" and best > EASY and prior.score > EASY_PRIOR:
         message = f"accuracy {metric.shown(best)} says little: {metric.shown(prior.score)} need no "
         hint = "Look at the answers: saccade show DATA. Are most of them the same?"
-        yield TrainingFinding("too_easy", f"{message}image ({prior.title})", hint)
+        yield finding("too-easy", f"{message}image ({prior.title})", hint=hint)
 
 
 def lost(message: str, hint: str) -> BadRun:

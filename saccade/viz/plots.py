@@ -104,7 +104,8 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> bytes:
     Each row has `epoch` (from 1), `loss` and, in logs of this version, `train_score` (training,
     named by `train_metric`), `metric` (the name of the metric that selects the best epoch) and
     `score` (of the validation split), with its `interval` and `smoothed_score` where there are
-    such. The best epoch is marked. Raises ValueError for no row.
+    such; and, where each question has one answer, `train_scores` beside `scores`. The best epoch
+    is marked. Raises ValueError for no row.
     """
     if not rows:
         raise ValueError("no epoch has ended yet: there is nothing to draw")
@@ -114,8 +115,14 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> bytes:
     drawn = [("training loss", "loss", BLUE), (metric, "score", ORANGE)]
     if all("train_score" in row for row in rows):
         drawn.insert(1, (f"{rows[0]['train_metric']}, training", "train_score", BLUE))
-    figure = Figure(figsize=(4.5 * len(drawn), 3.4), dpi=120, layout="constrained")
-    panels = figure.subplots(1, len(drawn))
+    has_labels = all("train_scores" in row for row in rows)
+    count = len(drawn) + has_labels
+    figure = Figure(figsize=(4.5 * count, 3.4), dpi=120, layout="constrained")
+    *panels, last = figure.subplots(1, count)
+    if has_labels:
+        _macro_scores(last, epochs, rows)
+    else:
+        panels.append(last)
     for axes, (title, field, ink) in zip(panels, drawn, strict=True):
         values = [float(row[field]) for row in rows]  # a single epoch is a dot
         axes.plot(epochs, values, color=ink, linewidth=2, marker="o", markersize=3)
@@ -133,6 +140,19 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
+
+
+def _macro_scores(axes: Axes, epochs: list[int], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Macro precision, recall and F1 of validation (lines) and of training (dashes)."""
+    for place, name in enumerate(("precision", "recall", "F1")):
+        for field, dash in (("scores", "-"), ("train_scores", "--")):
+            values = [100 * row[field].get(f"macro_{name.lower()}", np.nan) for row in rows]
+            label = name if dash == "-" else f"{name}, training"
+            (line,) = axes.plot(epochs, values, dash, marker="o", markersize=3, label=label)
+            line.set_color(colour(place))
+    axes.set_title("macro scores", loc="left", fontsize=11, color=INK, fontweight="bold")
+    axes.legend(fontsize=7, frameon=False)
+    dress(axes, "epoch", whole=True)
 
 
 def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:

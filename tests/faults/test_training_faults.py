@@ -123,7 +123,7 @@ class TestRate:
             run(world, tmp_path / "run", VQA, "train.epochs=30", f"{RATE}=1e-12")
         assert refused.value.location == RATE
         rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
-        assert [one["name"] for one in rows[0]["findings"]] == ["learning_rate_too_low"]
+        assert [one["name"] for one in rows[0]["findings"]] == ["learning-rate-too-low"]
         assert rows[-1]["findings"][-1]["name"] == "stopped"
         scores = saccade.evaluate(tmp_path / "run", split="val", device="cpu")
         too_low, *_, stopped = scores["training_findings"]
@@ -147,19 +147,19 @@ class TestRate:
 SCHEDULES = {
     "plateau": (
         ["train.schedule.kind=reduce_on_plateau", "train.schedule.patience=100"],
-        "schedule_without_effect",
+        "schedule-without-effect",
     ),
     "warmup": (
         ["train.schedule.kind=inverse_sqrt", "train.schedule.warmup_steps=10000000"],
-        "warmup_too_long",
+        "warmup-too-long",
     ),
-    "half-life": (["train.schedule.half_life=1"], "schedule_dead"),
+    "half-life": (["train.schedule.half_life=1"], "schedule-dead"),
     "milestones": (
         ["train.schedule.kind=multistep", "train.schedule.milestones=[90]"],
-        "schedule_without_effect",
+        "schedule-without-effect",
     ),
-    "workers": (["train.workers=512"], "too_many_workers"),
-    "sgd": (["train.optimiser.kind=adamw", f"{RATE}=1e-12"], "learning_rate_too_low"),
+    "workers": (["train.workers=512"], "too-many-workers"),
+    "sgd": (["train.optimiser.kind=adamw", f"{RATE}=1e-12"], "learning-rate-too-low"),
 }
 
 
@@ -192,7 +192,7 @@ class TestProbe:
         found = probe(model, examples, recipe, recipe.train, seconds=3600)
         assert torch.equal(before[0], torch.get_rng_state())
         assert all(torch.equal(value, before[1][key]) for key, value in model.state_dict().items())
-        return {one.name: one for one in found}
+        return {one.name: one for one in found if one.level != "note"}
 
     @pytest.mark.parametrize(
         "name", ["auto-vqa", "auto-caption", *(name for name in RECIPES if name.endswith("-small"))]
@@ -204,10 +204,10 @@ class TestProbe:
     @pytest.mark.parametrize(
         ("changes", "name"),
         [
-            ([f"{RATE}=2"], "learning_rate_too_high"),
-            (["train.optimiser.kind=sgd", f"{RATE}=50"], "learning_rate_too_high"),
-            ([f"{RATE}=1e-9"], "learning_rate_too_low"),
-            (["train.optimiser.weight_decay=1000"], "weight_decay_too_high"),
+            ([f"{RATE}=2"], "learning-rate-too-high"),
+            (["train.optimiser.kind=sgd", f"{RATE}=50"], "learning-rate-too-high"),
+            ([f"{RATE}=1e-9"], "learning-rate-too-low"),
+            (["train.optimiser.weight_decay=1000"], "weight-decay-too-high"),
         ],
     )
     def test_settings_by_which_nothing_is_learnt(self, world, changes, name):
@@ -215,15 +215,45 @@ class TestProbe:
 
     def test_questions_whose_words_are_all_unknown(self, world):
         found = self.found(world, f"{VQA}-small", "text.min_count=100000")
-        assert "question_without_effect" in found
-        assert "same one to the model" in found["question_without_effect"].message
+        assert "question-without-effect" in found
+        assert "same one to the model" in found["question-without-effect"].message
 
     def test_features_that_are_all_equal(self, world, tmp_path):
         folder = TestFeatures.spoilt(world, tmp_path, slice(None), 0)
         file = folder.store_path("cells") / "features.npy"
         np.save(file, np.ones_like(np.load(file)))
         found = self.found(folder)
-        assert "features of different images are equal" in found["image_without_effect"].message
+        assert "features of different images are equal" in found["image-without-effect"].message
+
+    @pytest.mark.parametrize(
+        ("changes", "levels", "strict"),
+        [
+            ([], {"model-tried": "note"}, True),
+            (["train.workers=512"], {"too-many-workers": "error", "model-tried": "note"}, True),
+            (["text.min_count=100000", "model.dropout=0.3"], {"model-not-tried": "note"}, False),
+        ],
+    )
+    def test_check_tries_the_model_of_a_recipe(self, world, changes, levels, strict):
+        """With evidence, and within the rules for errors; not where training would be refused."""
+        random = torch.get_rng_state()
+        given = {"changes": changes, "strict": strict}
+        found = saccade.check(world.path, f"{VQA}-small", probe=True, **given)
+        plain = saccade.check(world.path, f"{VQA}-small", **given)
+        assert {one.name: one.level for one in found if one not in plain} == levels
+        for one in found:
+            if one.name == "model-tried":
+                assert one.numbers["last_loss"] < one.numbers["first_loss"]
+        assert torch.equal(torch.get_rng_state(), random)
+
+    def test_self_critical_training_is_not_tried_without_its_first_run(self, world):
+        given = ["train.self_critical=on", "train.batch_size=16"]
+        found = saccade.check(world.path, "up-down-small", changes=given, probe=True)
+        assert "model-not-tried" in {one.name for one in found}
+
+    def test_no_recipe_says_which_model(self, world):
+        with pytest.raises(BadConfig) as refused:
+            saccade.check(world.path, probe=True)
+        assert refused.value.location == "probe"
 
 
 def test_being_watched_changes_no_weight(world, tmp_path, monkeypatch):
@@ -265,7 +295,7 @@ class TestPredictions:
 
     def test_one_answer_for_all(self, world):
         found, lost = self.after(world, lambda one: "cat")
-        assert found == ["one_prediction", "not_better_than_prior"]
+        assert found == ["one-prediction", "not-better-than-prior"]
         assert lost is None, "the loss falls"
         _, lost = self.after(world, lambda one: "cat", losses=(3.0, 2.99, 3.0))
         assert isinstance(lost, BadRun)
@@ -276,13 +306,13 @@ class TestPredictions:
         flat = (3.0, 2.99, 3.0)
         assert self.after(world, lambda one: "cat", losses=flat, **young) == ([], None)
         found, lost = self.after(world, lambda one: "cat", losses=flat, **young, is_last=True)
-        assert "one_prediction" in found, "at its end it is"
+        assert "one-prediction" in found, "at its end it is"
         assert lost is None
 
     def test_the_answers_of_the_best_baseline(self, world):
         """It answers each question as most often in training: half of these are right."""
         found, _ = self.after(world, lambda one: "no" if "Is it" in one.text else "cow")
-        assert found == ["not_better_than_prior"]
+        assert found == ["not-better-than-prior"]
 
     def test_a_loss_that_is_the_same_in_all_epochs(self, world):
         _, lost = self.after(world, lambda one: one.best_answer, losses=[3.97871, 3.97869, 3.9787])
@@ -291,7 +321,7 @@ class TestPredictions:
 
     def test_waiting_for_features(self, world):
         found, _ = self.after(world, lambda one: one.best_answer, waiting=0.7, seconds=100.0)
-        assert found == ["waiting_for_data"]
+        assert found == ["waiting-for-data"]
 
     def test_a_split_that_needs_no_image(self, tmp_path):
         """All but one in 24 answers are the same."""
@@ -303,7 +333,7 @@ class TestPredictions:
             rows = rows.set_column(rows.column_names.index(name), rows.schema.field(name), column)
         pq.write_table(rows, table)
         folder = type(folder)(folder.path)
-        assert "too_easy" in self.after(folder, lambda one: "yes")[0]
+        assert "too-easy" in self.after(folder, lambda one: "yes")[0]
 
 
 def test_a_gradient_that_explodes_is_told_once():
@@ -314,6 +344,6 @@ def test_a_gradient_that_explodes_is_told_once():
         model.weight.grad = torch.tensor([[norm]])
         watchdog.gradient(model, 10 * step)
         watchdog.loss(3.0 - 0.1 * step, 10 * step)
-    assert [one["name"] for one in watchdog.take()] == ["exploding_gradient"]
+    assert [one["name"] for one in watchdog.take()] == ["exploding-gradient"]
     assert len(told) == 1
     assert "2e+03" in told[0]

@@ -4,6 +4,7 @@ import pytest
 
 import saccade
 from saccade.checks.check import checked
+from saccade.checks.machine import check_machine
 from saccade.core.errors import BadData
 from saccade.experiment import assemble
 from saccade.recipes.load import load_recipe
@@ -53,3 +54,11 @@ def test_a_disk_that_is_too_small(world, tmp_path, monkeypatch):
     assert "--allow disk" in refused.value.hint
     known = checked(experiment, tmp_path / "run", "cpu", ["disk"], strict=False)
     assert {one.level for one in known if one.name == "disk"} == {"warning"}
+    averaged = assemble(load_recipe(VQA, ["train.ema=0.9"]), world)
+    of_each = [
+        one.numbers["needed"]
+        for tried in (experiment, averaged)
+        for one in check_machine(tried, tmp_path / "run", "cpu")
+    ]
+    # Best weights, and twice the state: weights, two moments, and their average.
+    assert of_each[1] / of_each[0] == pytest.approx((1 + 2 * 4) / (1 + 2 * 3))
