@@ -231,9 +231,12 @@ FINDINGS: Table[FindingInfo] = Table(
             "splits",
             "warning",
             "features of validation and test images: over 1 % are those of a training image, by a "
-            "cosine over 0.999",
-            "Copies were saved again, or the images are neighbours in a video.",
-            "Split by scene, video or patient; scores on copies say little about new images.",
+            "cosine over 0.999; or over 10 % are less than half as far from one as the distances "
+            "of the 20th and 60th nearest lead one to expect",
+            "Copies were saved again or changed a little (cut, turned, made brighter) before the "
+            "data was split, or the images are neighbours in a video.",
+            "Split by original image, scene, video or patient, and change images afterwards; scores "
+            "on copies say little about new images.",
         ),
         "nan-features": FindingInfo(
             "features",
