@@ -13,6 +13,8 @@ from saccade.core.devices import check_device
 from saccade.core.errors import BadConfig, BadData, BadRun
 from saccade.core.files import held
 from saccade.core.run_files import (
+    MEMBERS,
+    begun_members,
     check_scored,
     checkpoint_interval,
     disk_errors_of,
@@ -79,7 +81,8 @@ class TrainOptions(CheckOptions, total=False):
     keep: str
     """"best", or "all" or "every N": checkpoints of other epochs in the run folder."""
     minutes: float | None
-    """After so many of training and validation the run ends, as after its last epoch."""
+    """After so many of training and validation the run ends, as after its last epoch; those of
+    several seeds share them equally."""
 
 
 class PredictOptions(TypedDict, total=False):
@@ -253,7 +256,7 @@ def check(
     return find(DataFolder(Path(data)), chosen, features, **checks)
 
 
-def train(
+def train(  # noqa: PLR0913  the options of `saccade train`
     recipe: "str | Path | Recipe",
     data: str | Path,
     out: str | Path,
@@ -261,11 +264,16 @@ def train(
     changes: Iterable[str] = (),
     features: str | None = None,
     start: str | Path | None = None,
+    seeds: int = 1,
     resume: bool = False,
     device: str = "auto",
     **options: Unpack[TrainOptions],
 ) -> dict[str, Any]:
     """Train a recipe on a data folder; the run folder keeps the weights of the best epoch.
+
+    With several `seeds` it becomes an ensemble: one run after the other is trained in
+    `out/members`, with `train.seed` and the seeds that follow, and `out` predicts the mean of their
+    probabilities.
 
     Args:
         recipe: A name of `saccade list recipes`, a recipe's file, or a `saccade.config.Recipe`.
@@ -274,12 +282,14 @@ def train(
         changes: Settings to change, such as "train.epochs=3"; see `saccade show RECIPE`.
         features: Name of the feature store, where the data folder has several.
         start: An earlier run of the same model and words, whose best weights this one starts from.
-        resume: Go on exactly where the run in `out` was saved last, as if it had never stopped.
+        seeds: How many runs to train and to join.
+        resume: Go on exactly where the run in `out` was saved last, as if it had never stopped;
+            with more `seeds` than before the others are trained, too.
         device: Where to train.
         options: See `TrainOptions`.
 
     Returns:
-        The validation scores of the best epoch.
+        The validation scores of the best epoch, or of the ensemble.
 
     Raises:
         BadConfig: There is no such recipe or setting, or no time to train.
@@ -293,27 +303,34 @@ def train(
         True
     """
     _check_data(data)
-    (refuse_unsaved if resume else refuse_run)(Path(out))
+    if seeds < 1:
+        raise BadConfig(f"{seeds} seeds are no run", location="--seeds", hint="Give 1 or more.")
+    begun = begun_members(Path(out)) if seeds > 1 else [Path(out)]
+    if resume:
+        refuse_unsaved(Path(out), seeds)
+    else:
+        refuse_run(Path(out))
     _check_options(start, device, options)
     from saccade.config import Recipe
 
-    chosen = _recipe_for(recipe, Path(data), changes, Path(out) if resume else None)
-    paths = Path(data), Path(out)
-    _check_training(chosen, *paths, features, resume=resume)
-    from saccade.training.train import train as fit
-
-    name = "custom" if isinstance(recipe, Recipe) else str(recipe)
+    chosen = _recipe_for(recipe, Path(data), changes, begun[0] if resume else None)
+    _check_training(chosen, Path(data), begun if resume else [], features)
+    given: dict[str, Any] = {
+        "name": "custom" if isinstance(recipe, Recipe) else str(recipe),
+        "features": features,
+        "start": Path(start) if start else None,
+        "resume": resume,
+        "device": device,
+        **options,
+    }
     with disk_errors_of(Path(out)), held(BadRun, Path(out), "train", "--out"):
-        return fit(
-            chosen,
-            *paths,
-            name=name,
-            features=features,
-            start=Path(start) if start else None,
-            resume=resume,
-            device=device,
-            **options,
-        )
+        if seeds > 1:
+            from saccade.training.ensembles import train_ensemble
+
+            return train_ensemble(chosen, Path(data), Path(out), seeds=seeds, **given)
+        from saccade.training.train import train as fit
+
+        return fit(chosen, Path(data), Path(out), **given)
 
 
 def advise(data: str | Path, task: "TaskName | None" = None) -> "Advice":
@@ -370,6 +387,42 @@ def average(run: str | Path, out: str | Path, *, last: int = 5) -> list[int]:
     from saccade.training.averaging import average_checkpoints
 
     return average_checkpoints(Path(run), Path(out), last)
+
+
+def ensemble(runs: Sequence[str | Path], out: str | Path) -> Path:
+    """Make one run of several of one recipe, which predicts the mean of their probabilities.
+
+    The members have one vocabulary, answer list, model, data and features; their training may
+    differ, in its seed for example. Captions are searched for once, by the mean before each word.
+    The new run is used like any other, but has no training to resume.
+
+    Args:
+        runs: The run folders, two or more.
+        out: The run folder to make.
+
+    Returns:
+        The new run folder.
+
+    Raises:
+        BadRun: A run cannot be a member, or `out` holds a run already.
+        BadConfig: There are fewer than two runs.
+
+    Example:
+        >>> recipe, changes = "show-ask-attend-answer-small", ["train.epochs=1", "train.seed=1"]
+        >>> scores = saccade.train(recipe, "data", "other", changes=changes, device="cpu")
+        >>> saccade.ensemble(["run", "other"], "both")
+        PosixPath('both')
+    """
+    paths = [Path(run) for run in runs]
+    if len(paths) < 2:
+        raise BadConfig(f"{len(paths)} run makes no ensemble", hint="Give two runs or more.")
+    for path in paths:
+        read_run_json(path)
+    refuse_run(Path(out))
+    from saccade.training.ensembles import join_runs
+
+    with disk_errors_of(Path(out)), held(BadRun, Path(out), "ensemble", "--out"):
+        return join_runs(paths, Path(out)).path
 
 
 def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
@@ -798,8 +851,9 @@ def _check_data(data: str | Path) -> None:
 
 def _check_options(start: str | Path | None, device: str, options: TrainOptions) -> None:
     """Raise what `train` would for the run to start from, the device and its options."""
-    if start:
-        read_run_json(Path(start))
+    if start and read_run_json(Path(start)).get("members"):
+        hint = "Start from one of its members."
+        raise BadRun("is an ensemble, whose weights are several", location=start, hint=hint)
     check_device(device)
     checkpoint_interval(options.get("keep", "best"))
     if (minutes := options.get("minutes")) is not None and not minutes > 0:
@@ -825,19 +879,22 @@ def _recipe_for(
 
 
 def _check_training(
-    recipe: "Recipe", data: Path, out: Path, features: str | None, *, resume: bool
+    recipe: "Recipe", data: Path, resumed: Iterable[Path], features: str | None
 ) -> None:
-    """Raise what `train` would, before anything slower is imported."""
+    """Raise what `train` would, before anything slower is imported; `resumed` are runs that go
+    on."""
     from saccade.data.folder import DataFolder
     from saccade.experiment import choose_store
     from saccade.run_folder import open_run, refuse_other_settings, with_sizes_of
 
     choose_store(recipe, DataFolder(data), features)
-    if resume:
-        # Those follow from the data and the device: `train` compares them when both are known.
-        run, ignored = open_run(out), ("text.tokenizer", "train.precision")
+    # Those follow from the data and the device: `train` compares them when both are known.
+    ignored = ["text.tokenizer", "train.precision"]
+    for run in map(open_run, resumed):
+        if run.path.parent.name == MEMBERS:
+            ignored.append("train.seed")
         refuse_other_settings(run, with_sizes_of(recipe, run), ignored)
-    elif recipe.text.vectors is not None:
+    if not resumed and recipe.text.vectors is not None:
         from saccade.core.weights import find_given
 
         find_given(recipe.text.vectors, "word vectors")

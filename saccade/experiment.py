@@ -15,7 +15,7 @@ from saccade.data.batch import Sizes
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.features.settings import IMPORTED, PIXELS
-from saccade.features.store import FeatureStore, read_header
+from saccade.features.store import FeatureStore, StoreHeader, read_header
 from saccade.run_folder import OpenedRun
 from saccade.text.answers import ALWAYS, OFFICIAL, answer_list
 from saccade.text.tokenizers import FILE
@@ -102,20 +102,26 @@ def choose_store_for_run(run: OpenedRun, folder: DataFolder, features: str | Non
         )
         recipe = recipe.model_copy(update={"features": own})
     path = choose_store(recipe, folder, features or run.header.store_name)
-    found = read_header(path)
-    weights = ours.backbone.weights_sha256  # none: an imported run may not know them
-    # The type of number (float16, int8 ...) may differ: it rounds the same features.
-    is_same = (
-        ours.backbone.name == found.backbone.name
-        and ours.backbone.options == found.backbone.options
-        and weights in (None, found.backbone.weights_sha256)
-        and (ours.preprocessing, ours.reduction) == (found.preprocessing, found.reduction)
-    )
-    if not is_same:
+    if different_features(ours, read_header(path)):
         hint = "Choose the store with --features, or extract as `store` in the run's run.json says."
         message = "these features come from another backbone or preprocessing than the run's"
         raise BadStore(message, location=path, hint=hint)
     return path
+
+
+def different_features(ours: StoreHeader, found: StoreHeader) -> str | None:
+    """The part of a store's header by which its features are others than those a run was trained
+    on; None where they are the same."""
+    weights = ours.backbone.weights_sha256  # none: an imported run may not know them
+    # The type of number (float16, int8 ...) may differ: it rounds the same features.
+    same = {
+        "backbone.name": ours.backbone.name == found.backbone.name,
+        "backbone.options": ours.backbone.options == found.backbone.options,
+        "backbone.weights_sha256": weights in (None, found.backbone.weights_sha256),
+        "preprocessing": ours.preprocessing == found.preprocessing,
+        "reduction": ours.reduction == found.reduction,
+    }
+    return next((field for field, is_same in same.items() if not is_same), None)
 
 
 def choose_store(recipe: Recipe, folder: DataFolder, name: str | None) -> Path:

@@ -22,6 +22,8 @@ WEIGHTS = Path("model.safetensors")
 """Of the best epoch."""
 LAST = Path("last/state.safetensors")
 """What an exact resume needs."""
+MEMBERS = "members"
+"""Folder of the runs that `train --seeds` makes an ensemble of."""
 EXPLANATIONS = ("index.html", "explained.jsonl", "images", "maps")
 """What `explain` writes: the page, the same as data, images, and maps over them."""
 
@@ -48,9 +50,18 @@ def refuse_run(out: Path) -> None:
 
     One that ended before its first step is no loss: another may take its place.
     """
-    if (out / WEIGHTS).exists() or ((out / "run.json").exists() and _is_trained(out / LAST)):
-        hint = "Go on with it by --resume, or choose another --out."
-        raise BadRun("there is a run already", location=out, hint=hint)
+    for run in (out, *begun_members(out)):
+        if (run / WEIGHTS).exists() or ((run / "run.json").exists() and _is_trained(run / LAST)):
+            hint = "Go on with it by --resume, or choose another --out."
+            if run != out:
+                hint = "It is of an ensemble: go on with --resume and --seeds, or another --out."
+            raise BadRun("there is a run already", location=run, hint=hint)
+
+
+def begun_members(out: Path) -> list[Path]:
+    """The runs that `train --seeds` has begun below `out`, by seed."""
+    seeds = [file.parent for file in (out / MEMBERS).glob("seed-*/run.json")]
+    return sorted(seeds, key=lambda run: (len(run.name), run.name))
 
 
 def _is_trained(state: Path) -> bool:
@@ -63,8 +74,16 @@ def _is_trained(state: Path) -> bool:
         return True
 
 
-def refuse_unsaved(run: Path) -> None:
-    """Raise BadRun where there is no run to resume, or one that ended before it was saved."""
+def refuse_unsaved(run: Path, seeds: int = 1) -> None:
+    """Raise BadRun where there is no run to resume, or one that ended before it was saved; with
+    several `seeds` where none of their runs was begun."""
+    begun = begun_members(run)
+    if bool(begun) != (seeds > 1):
+        found = "is an ensemble of several seeds" if begun else "no run of several seeds was begun"
+        hint = "Say how many: --seeds N." if begun else "Leave out --resume or --seeds."
+        raise BadRun(found, location=run, hint=hint)
+    if begun:
+        return
     if lacking := [file for file in (Path("run.json"), LAST) if not (run / file).exists()]:
         message = "there is no such file: no run was begun here, or it ended before it was saved"
         hint = "Give the --out of the run; or begin a new one: without --resume, another --out."
@@ -78,7 +97,8 @@ def disk_errors_of(out: Path) -> Iterator[None]:
         yield
     except OSError as refused:
         message = f"cannot be read or written: {refused.strerror or refused}"
-        again = " with --resume" if (out / "run.json").exists() else ""
+        begun = (out / "run.json").exists() or begun_members(out)
+        again = " with --resume" if begun else ""
         hint = f"Make room, or mend that; the same command{again} goes on from what was saved last."
         raise BadRun(message, location=refused.filename or out, hint=hint) from None
 

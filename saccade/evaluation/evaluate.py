@@ -147,7 +147,8 @@ def _labels(opened: OpenedRun, experiment: Experiment, split: Split) -> Scores:
         "model": recipe.model.kind,
         "seed": recipe.train.seed,
         "epoch": kept_epoch(opened.path),
-        "training_findings": training_findings(opened.path),
+        **({"members": members} if (members := header.member_scores) else {}),
+        "training_findings": training_findings(opened),
         "versions": header.versions,
     }
 

@@ -174,9 +174,16 @@ def _about(scores: Scores) -> Iterator[str]:
     beam = f", beam size {scores['beam_size']}" if "beam_size" in scores else ""
     lines = [f"{scores['split']} split, {number:,} {kind}. Scorer: {scores['scorer']}."]
     if scores.get("model"):  # nobody knows that of a file of predictions
-        run = f"{scores['recipe']} ({scores['model']}), epoch {scores['epoch']}"
-        about = f"seed {scores['seed']}, features {scores['features']}{beam}"
-        lines.append(f"Run: {run}, {about}.")
+        run, members = f"{scores['recipe']} ({scores['model']})", scores.get("members") or ()
+        which = f"epoch {scores['epoch']}, seed {scores['seed']}"
+        if members:
+            which = (
+                f"ensemble of {len(members)}, seeds {', '.join(str(m['seed']) for m in members)}"
+            )
+        lines.append(f"Run: {run}, {which}, features {scores['features']}{beam}.")
+        known = [METRICS[m["metric"]].shown(m["score"]) for m in members if m["metric"] in METRICS]
+        if known:
+            lines.append(f"Its members were validated alone at {', '.join(known)}.")
     for line in lines:
         yield from textwrap.wrap(line, WIDTH, subsequent_indent="  ")
     missing = [v for v in scores.values() if isinstance(v, Mapping) and "not_measured" in v]
