@@ -80,6 +80,9 @@ class TrainOptions(CheckOptions, total=False):
     """Try the model first, warn of a run that goes wrong, stop one that is lost; on by default."""
     keep: str
     """"best", or "all" or "every N": checkpoints of other epochs in the run folder."""
+    seeds: int
+    """Train so many runs, in `members/`, with `train.seed` and the seeds that follow, and join them
+    into an ensemble; 1 by default. With `resume` there may be more than before."""
     minutes: float | None
     """After so many of training and validation the run ends, as after its last epoch; those of
     several seeds share them equally."""
@@ -249,14 +252,14 @@ def check(
         []
     """
     _check_data(data)
-    chosen = _recipe_for(recipe, Path(data), changes, None) if recipe is not None else None
+    chosen = _recipe_for(recipe, Path(data), changes) if recipe is not None else None
     from saccade.checks.check import check as find
     from saccade.data.folder import DataFolder
 
     return find(DataFolder(Path(data)), chosen, features, **checks)
 
 
-def train(  # noqa: PLR0913  the options of `saccade train`
+def train(
     recipe: "str | Path | Recipe",
     data: str | Path,
     out: str | Path,
@@ -264,16 +267,11 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     changes: Iterable[str] = (),
     features: str | None = None,
     start: str | Path | None = None,
-    seeds: int = 1,
     resume: bool = False,
     device: str = "auto",
     **options: Unpack[TrainOptions],
 ) -> dict[str, Any]:
     """Train a recipe on a data folder; the run folder keeps the weights of the best epoch.
-
-    With several `seeds` it becomes an ensemble: one run after the other is trained in
-    `out/members`, with `train.seed` and the seeds that follow, and `out` predicts the mean of their
-    probabilities.
 
     Args:
         recipe: A name of `saccade list recipes`, a recipe's file, or a `saccade.config.Recipe`.
@@ -282,9 +280,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         changes: Settings to change, such as "train.epochs=3"; see `saccade show RECIPE`.
         features: Name of the feature store, where the data folder has several.
         start: An earlier run of the same model and words, whose best weights this one starts from.
-        seeds: How many runs to train and to join.
-        resume: Go on exactly where the run in `out` was saved last, as if it had never stopped;
-            with more `seeds` than before the others are trained, too.
+        resume: Go on exactly where the run in `out` was saved last, as if it had never stopped.
         device: Where to train.
         options: See `TrainOptions`.
 
@@ -303,18 +299,15 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         True
     """
     _check_data(data)
-    if seeds < 1:
-        raise BadConfig(f"{seeds} seeds are no run", location="--seeds", hint="Give 1 or more.")
-    begun = begun_members(Path(out)) if seeds > 1 else [Path(out)]
-    if resume:
-        refuse_unsaved(Path(out), seeds)
-    else:
-        refuse_run(Path(out))
     _check_options(start, device, options)
+    seeds = options.pop("seeds", 1)
+    resumed = _runs_to_resume(Path(out), seeds) if resume else []
+    if not resume:
+        refuse_run(Path(out))
     from saccade.config import Recipe
 
-    chosen = _recipe_for(recipe, Path(data), changes, begun[0] if resume else None)
-    _check_training(chosen, Path(data), begun if resume else [], features)
+    chosen = _recipe_for(recipe, Path(data), changes, *resumed[:1])
+    _check_training(chosen, Path(data), resumed, features)
     given: dict[str, Any] = {
         "name": "custom" if isinstance(recipe, Recipe) else str(recipe),
         "features": features,
@@ -324,13 +317,9 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         **options,
     }
     with disk_errors_of(Path(out)), held(BadRun, Path(out), "train", "--out"):
-        if seeds > 1:
-            from saccade.training.ensembles import train_ensemble
+        from saccade.training.ensembles import train_seeds
 
-            return train_ensemble(chosen, Path(data), Path(out), seeds=seeds, **given)
-        from saccade.training.train import train as fit
-
-        return fit(chosen, Path(data), Path(out), **given)
+        return train_seeds(chosen, Path(data), Path(out), seeds=seeds, **given)
 
 
 def advise(data: str | Path, task: "TaskName | None" = None) -> "Advice":
@@ -409,8 +398,8 @@ def ensemble(runs: Sequence[str | Path], out: str | Path) -> Path:
 
     Example:
         >>> recipe, changes = "show-ask-attend-answer-small", ["train.epochs=1", "train.seed=1"]
-        >>> scores = saccade.train(recipe, "data", "other", changes=changes, device="cpu")
-        >>> saccade.ensemble(["run", "other"], "both")
+        >>> scores = saccade.train(recipe, "data", "second", changes=changes, device="cpu")
+        >>> saccade.ensemble(["run", "second"], "both")
         PosixPath('both')
     """
     paths = [Path(run) for run in runs]
@@ -856,13 +845,21 @@ def _check_options(start: str | Path | None, device: str, options: TrainOptions)
         raise BadRun("is an ensemble, whose weights are several", location=start, hint=hint)
     check_device(device)
     checkpoint_interval(options.get("keep", "best"))
+    if (seeds := options.get("seeds", 1)) < 1:
+        raise BadConfig(f"{seeds} seeds are no run", location="--seeds", hint="Give 1 or more.")
     if (minutes := options.get("minutes")) is not None and not minutes > 0:
         hint = "Give a number of minutes above 0, or none."
         raise BadConfig(f"{minutes} minutes are no time to train", location="--minutes", hint=hint)
 
 
+def _runs_to_resume(out: Path, seeds: int) -> list[Path]:
+    """The runs that `train` goes on with: `out`, or the members that were begun."""
+    refuse_unsaved(out, seeds)
+    return begun_members(out) if seeds > 1 else [out]
+
+
 def _recipe_for(
-    recipe: "str | Path | Recipe", data: Path, changes: Iterable[str], resumed: Path | None
+    recipe: "str | Path | Recipe", data: Path, changes: Iterable[str], resumed: Path | None = None
 ) -> "Recipe":
     """A recipe with its changes; an automatic one as the data, or the run that goes on, has it."""
     from saccade.recipes.advice import load_recipe_for, task_of

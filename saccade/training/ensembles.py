@@ -144,7 +144,7 @@ def member_folder(out: Path, recipe: Recipe) -> Path:
     return out / MEMBERS / f"seed-{recipe.train.seed}"
 
 
-def train_ensemble(  # noqa: PLR0913  the options of `saccade train`
+def train_seeds(  # noqa: PLR0913  the options of `saccade train`
     recipe: Recipe,
     data: Path,
     out: Path,
@@ -157,12 +157,15 @@ def train_ensemble(  # noqa: PLR0913  the options of `saccade train`
     console: Console | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Train a recipe with several seeds, one after the other, and join them: see `saccade.train`.
+    """Train a recipe, or several seeds of it and join them: see `saccade.train`.
 
-    Each member is a run of its own in `members/`. With `resume` those that were begun go on, and
-    an ensemble that is there already is scored again. Returns the ensemble's validation scores.
+    Each of several is a run of its own in `members/`. With `resume` those that were begun go on,
+    and an ensemble that is there already is scored again. Returns the validation scores.
     """
     console, runs = console or Console(), list[Path]()
+    options |= {"features": features, "device": device, "console": console}
+    if seeds == 1:
+        return train(recipe, data, out, resume=resume, minutes=minutes, **options)
     refuse_encoder(recipe, out)
     begun = begun_members(out)
     if resume and begun[:1] != [member_folder(out, recipe)]:
@@ -180,9 +183,6 @@ def train_ensemble(  # noqa: PLR0913  the options of `saccade train`
                 run,
                 resume=resume and (run / "run.json").exists(),
                 minutes=None if minutes is None else minutes / seeds,
-                features=features,
-                device=device,
-                console=console,
                 **options,
             )
     made = open_run(out) if (out / "run.json").exists() else None
