@@ -83,9 +83,12 @@ class TrainOptions(CheckOptions, total=False):
     seeds: int
     """Train so many runs, in `members/`, with `train.seed` and the seeds that follow, and join them
     into an ensemble; 1 by default. With `resume` there may be more than before."""
+    folds: int | None
+    """Cut the images of training and validation into so many parts, train a run for each, which is
+    validated on that part and learns from the others, and join them into an ensemble."""
     minutes: float | None
-    """After so many of training and validation the run ends, as after its last epoch; those of
-    several seeds share them equally."""
+    """After so many of training and validation the run ends, as after its last epoch; the members
+    of an ensemble have equal parts of them."""
 
 
 class PredictOptions(TypedDict, total=False):
@@ -300,8 +303,7 @@ def train(
     """
     _check_data(data)
     _check_options(start, device, options)
-    seeds = options.pop("seeds", 1)
-    resumed = _runs_to_resume(Path(out), seeds) if resume else []
+    resumed = _runs_to_resume(Path(out), options) if resume else []
     if not resume:
         refuse_run(Path(out))
     from saccade.config import Recipe
@@ -317,9 +319,9 @@ def train(
         **options,
     }
     with disk_errors_of(Path(out)), held(BadRun, Path(out), "train", "--out"):
-        from saccade.training.ensembles import train_seeds
+        from saccade.training.members import train_members
 
-        return train_seeds(chosen, Path(data), Path(out), seeds=seeds, **given)
+        return train_members(chosen, Path(data), Path(out), **given)
 
 
 def advise(data: str | Path, task: "TaskName | None" = None) -> "Advice":
@@ -847,15 +849,19 @@ def _check_options(start: str | Path | None, device: str, options: TrainOptions)
     checkpoint_interval(options.get("keep", "best"))
     if (seeds := options.get("seeds", 1)) < 1:
         raise BadConfig(f"{seeds} seeds are no run", location="--seeds", hint="Give 1 or more.")
+    if (folds := options.get("folds")) is not None and (folds < 2 or seeds > 1):
+        hint = "Give 2 folds or more, and one seed."
+        raise BadConfig(f"{folds} folds and {seeds} seeds", location="--folds", hint=hint)
     if (minutes := options.get("minutes")) is not None and not minutes > 0:
         hint = "Give a number of minutes above 0, or none."
         raise BadConfig(f"{minutes} minutes are no time to train", location="--minutes", hint=hint)
 
 
-def _runs_to_resume(out: Path, seeds: int) -> list[Path]:
+def _runs_to_resume(out: Path, options: TrainOptions) -> list[Path]:
     """The runs that `train` goes on with: `out`, or the members that were begun."""
-    refuse_unsaved(out, seeds)
-    return begun_members(out) if seeds > 1 else [out]
+    ensemble = options.get("seeds", 1) > 1 or options.get("folds") is not None
+    refuse_unsaved(out, ensemble=ensemble)
+    return begun_members(out) if ensemble else [out]
 
 
 def _recipe_for(

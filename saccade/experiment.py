@@ -55,8 +55,9 @@ def assemble(
     folder: DataFolder,
     features: str | None = None,
     resumed: OpenedRun | None = None,
+    words: Words | None = None,
 ) -> Experiment:
-    """Bring a recipe and a data folder together; words come from its training split.
+    """Bring a recipe and a data folder together; words come from its training split, unless given.
 
     The experiment's recipe has the tokenizer that fits the folder (`DataFolder.tokenizer_for`).
     Those of a `resumed` run are its own instead, as is the scorer: an earlier saccade may have made
@@ -78,7 +79,7 @@ def assemble(
     if resumed is not None:
         revision = resumed.header.revision or OFFICIAL  # of older runs, which note none
         return Experiment(recipe, folder, store, resumed.words, revision)
-    return Experiment(recipe, folder, store, _words(recipe, folder), folder.revision)
+    return Experiment(recipe, folder, store, words or _words(recipe, folder), folder.revision)
 
 
 def assemble_for_run(run: OpenedRun, folder: DataFolder, features: str | None = None) -> Experiment:

@@ -69,6 +69,8 @@ class Member(ParentRun):
     """A run whose model is one of an ensemble's."""
 
     seed: int
+    fold: int | None = None
+    """The part of the images that it was validated on, counted from 1."""
     epoch: int | None
     """Whose weights they are; with metric and score of that epoch's validation. None of an imported
     run."""
@@ -76,6 +78,11 @@ class Member(ParentRun):
     score: float | None
     findings: tuple[str, ...] = ()
     """Sentences on what was wrong with it while it trained."""
+
+    @property
+    def title(self) -> str:
+        """What tells it from the other members."""
+        return f"fold {self.fold}" if self.fold else f"seed {self.seed}"
 
 
 class RunHeader(Settings):
@@ -106,11 +113,14 @@ class RunHeader(Settings):
     members: tuple[Member, ...] = ()
     """Of an ensemble, whose model is a `models.ensemble.Ensemble` of theirs; the recipe is that of
     the first."""
+    folds: int | None = None
+    """Into so many parts the images of training and validation were cut: each member was validated
+    on one and learnt from the others, so all together have learnt from both splits."""
 
     @property
     def member_scores(self) -> list[dict[str, Any]]:
         """What `scores.json` repeats of the members of an ensemble."""
-        fields = {"run", "seed", "epoch", "metric", "score"}
+        fields = {"run", "seed", "fold", "epoch", "metric", "score"}
         return [one.model_dump(include=fields) for one in self.members]
 
     @property
@@ -165,6 +175,7 @@ class Origin(NamedTuple):
     revision: str | None = None
     findings: tuple[Finding, ...] = ()
     members: tuple[Member, ...] = ()
+    folds: int | None = None
 
 
 def as_parent(path: Path) -> ParentRun:
@@ -251,7 +262,7 @@ def read_log(run: Path) -> list[dict[str, Any]]:
 def training_findings(run: OpenedRun) -> list[str]:
     """What was found to be wrong with a run, or with its members, while it trained, a sentence
     each. Raises BadRun."""
-    members = [f"seed {m.seed}, {text}" for m in run.header.members for text in m.findings]
+    members = [f"{m.title}, {text}" for m in run.header.members for text in m.findings]
     try:
         return members + [
             f"epoch {row['epoch']}: {one['message']}. {one['hint']}"

@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import signal
+from collections import Counter
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,10 @@ import saccade
 from saccade.config import change
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.tensors import load_tensors, save_tensors
+from saccade.data.folder import DataFolder, write_folder
+from saccade.data.folds import cut_images, write_fold
+from saccade.data.records import Collection, ImageRecord, Question
+from saccade.evaluation.summary import summary
 from saccade.features.store import FeatureStore
 from saccade.inference.decoding import Rules, beam_search, likeliest_answers
 from saccade.inference.model import load_model
@@ -337,9 +343,93 @@ class TestTrainingSeveralSeeds:
         recipe = small("ibowimg")
         with pytest.raises(BadConfig):
             saccade.train(recipe, world.path, tmp_path / "x", seeds=0)
-        with pytest.raises(BadRun, match="several seeds"):
+        with pytest.raises(BadRun, match="no ensemble"):
             saccade.train(recipe, world.path, tmp_path / "x", seeds=2, resume=True)
         last = change(recipe, f"train.seed={2**64 - 1}")
         with pytest.raises(BadConfig, match="seeds"):
             saccade.train(last, world.path, tmp_path / "x", seeds=2, device="cpu")
         assert not (tmp_path / "x").exists()
+
+    def test_more_seeds_than_before_are_added(self, world, tmp_path):
+        recipe, run = small("ibowimg"), tmp_path / "run"
+        given = {"device": "cpu", "watchdog": False}
+        saccade.train(recipe, world.path, run, seeds=2, **given)
+        saccade.train(recipe, world.path, run, seeds=3, resume=True, **given)
+        assert [one.seed for one in open_run(run).header.members] == [0, 1, 2]
+
+
+class TestFolds:
+    def test_each_image_is_validated_once_with_all_that_belongs_to_it(self, world, tmp_path):
+        cut = cut_images(world, 3, seed=1)
+        assert sorted(cut) == sorted(image.id for image in world.images())
+        assert sorted(Counter(cut.values()).values()) == [16, 16, 16]
+        assert cut != cut_images(world, 3, seed=2)
+        for fold in (1, 2, 3):
+            part = write_fold(world, tmp_path / f"fold-{fold}", cut, fold)
+            held_out = {image for image, number in cut.items() if number == fold}
+            for split, images in (("val", held_out), ("train", set(cut) - held_out)):
+                assert {image.id for image in part.images(split)} == images
+                assert {one.image_id for one in part.questions(split)} == images
+                assert {one.image_id for one in part.captions(split)} == images
+            assert part.stores() == world.stores()
+        with pytest.raises(BadConfig, match="folds"):
+            cut_images(world, 49, seed=1)
+
+    def test_records_of_the_test_split_stay_where_they_are(self, tmp_path):
+        """Also where splits divide the records of an image, as those of VQA-RAD do."""
+        images = [ImageRecord(i, f"{i}.png", "test" if i > 3 else "train") for i in range(6)]
+        splits = ["train", "val", "test", "train", "test", "train"]
+        given = ("yes",), "yes", "", ""
+        questions = [Question(i, i, "Is it?", split, *given) for i, split in enumerate(splits)]
+        write_folder(tmp_path / "data", Collection("x", str(tmp_path), images, questions))
+        folder = DataFolder(tmp_path / "data")
+        cut = cut_images(folder, 2, seed=0)
+        assert sorted(cut) == [0, 1, 3, 5]
+        part = write_fold(folder, tmp_path / "fold", cut, 1)
+        assert [one.id for one in part.questions("test")] == [2, 4]
+        assert {one.id for one in part.questions("val")} == {i for i in cut if cut[i] == 1}
+
+    def test_a_run_for_each_and_one_of_all(self, world, tmp_path, monkeypatch):
+        recipe = small("ibowimg")
+        straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+        given = {"device": "cpu", "watchdog": False, "folds": 2}
+        scores = saccade.train(recipe, world.path, straight, **given)
+        steps = 0
+
+        def interrupt(view, progress):
+            nonlocal steps
+            steps += 1
+            if steps == 8:  # of 6 in each member
+                os.kill(os.getpid(), signal.SIGINT)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("saccade.training.progress.TrainingView.step", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                saccade.train(recipe, world.path, stopped, **given)
+        with pytest.raises(BadRun, match="other records"):
+            saccade.train(recipe, world.path, stopped, **given | {"folds": 3, "resume": True})
+        assert saccade.train(recipe, world.path, stopped, resume=True, **given) == scores
+        ours, theirs = (load_tensors(run / "model.safetensors")[0] for run in (straight, stopped))
+        assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+        header = open_run(straight).header
+        assert [one.fold for one in header.members] == [1, 2]
+        assert header.fingerprint == world.fingerprint
+        assert scores["accuracy"] == pytest.approx(np.mean([one.score for one in header.members]))
+        for fold in (1, 2):
+            member = open_run(straight / f"members/fold-{fold}")
+            assert len(DataFolder(Path(member.header.data)).images("val")) == 24
+            assert member.words == open_run(straight).words
+
+    def test_no_score_on_what_it_has_learnt_from_counts_as_held_out(self, world, tmp_path):
+        run, given = tmp_path / "run", {"device": "cpu", "watchdog": False, "folds": 2}
+        saccade.train(small("ibowimg"), world.path, run, **given)
+        for split in ("train", "val"):
+            scores = saccade.evaluate(run, split=split, device="cpu")
+            assert scores["trained_on_this_split"] is True
+            assert scores["selected_on_this_split"] is True
+            assert scores["folds"] == 2
+            assert any("no result" in line for line in summary(scores))
+        with pytest.raises(BadConfig, match="folds"):
+            saccade.train(small("ibowimg"), world.path, tmp_path / "x", folds=1)
+        with pytest.raises(BadConfig, match="seeds"):
+            saccade.train(small("ibowimg"), world.path, tmp_path / "x", folds=2, seeds=2)

@@ -72,7 +72,7 @@ def _how_to_go_on(ctx: Any) -> str:
     command, given = ctx.invoked_subcommand, sys.argv[1:]
     words = [part for word in given for part in word.split("=", 1)]
     out = next((after for word, after in pairwise(words) if word == "--out"), "")
-    begun = Path(out, "run.json").exists() or any(Path(out).glob("members/seed-*/run.json"))
+    begun = Path(out, "run.json").exists() or any(Path(out).glob("members/*/run.json"))
     if command == "train" and "--resume" not in given and begun:
         given.append("--resume")
     goes_on = command in RESUMED or (command == "store" and "convert" in given)

@@ -75,6 +75,10 @@ def train(
     seeds: Annotated[
         int, typer.Option(min=1, help="Train so many seeds and join them into an ensemble.")
     ] = 1,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Cross-validate: cut train and val into so many parts by image."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in OUT was stopped.")
     ] = False,
@@ -102,6 +106,7 @@ def train(
         features=features,
         start=start,
         seeds=seeds,
+        folds=folds,
         resume=resume,
         watchdog=not no_watchdog,
         keep=keep,

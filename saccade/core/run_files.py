@@ -23,7 +23,7 @@ WEIGHTS = Path("model.safetensors")
 LAST = Path("last/state.safetensors")
 """What an exact resume needs."""
 MEMBERS = "members"
-"""Folder of the runs that `train --seeds` makes an ensemble of."""
+"""Folder of the runs that `train` makes an ensemble of: `seed-N`, or `fold-N`."""
 EXPLANATIONS = ("index.html", "explained.jsonl", "images", "maps")
 """What `explain` writes: the page, the same as data, images, and maps over them."""
 
@@ -54,14 +54,14 @@ def refuse_run(out: Path) -> None:
         if (run / WEIGHTS).exists() or ((run / "run.json").exists() and _is_trained(run / LAST)):
             hint = "Go on with it by --resume, or choose another --out."
             if run != out:
-                hint = "It is of an ensemble: go on with --resume and --seeds, or another --out."
+                hint = "It is a member: give --resume and its --seeds or --folds, or another --out."
             raise BadRun("there is a run already", location=run, hint=hint)
 
 
 def begun_members(out: Path) -> list[Path]:
-    """The runs that `train --seeds` has begun below `out`, by seed."""
-    seeds = [file.parent for file in (out / MEMBERS).glob("seed-*/run.json")]
-    return sorted(seeds, key=lambda run: (len(run.name), run.name))
+    """The runs of an ensemble that `train` has begun below `out`, by seed or fold."""
+    begun = [file.parent for file in (out / MEMBERS).glob("*/run.json")]
+    return sorted(begun, key=lambda run: (len(run.name), run.name))
 
 
 def _is_trained(state: Path) -> bool:
@@ -74,14 +74,14 @@ def _is_trained(state: Path) -> bool:
         return True
 
 
-def refuse_unsaved(run: Path, seeds: int = 1) -> None:
-    """Raise BadRun where there is no run to resume, or one that ended before it was saved; with
-    several `seeds` where none of their runs was begun."""
+def refuse_unsaved(run: Path, *, ensemble: bool = False) -> None:
+    """Raise BadRun where there is no run to resume, or one that ended before it was saved; of an
+    `ensemble` where no member was begun."""
     begun = begun_members(run)
-    if bool(begun) != (seeds > 1):
-        found = "is an ensemble of several seeds" if begun else "no run of several seeds was begun"
-        hint = "Say how many: --seeds N." if begun else "Leave out --resume or --seeds."
-        raise BadRun(found, location=run, hint=hint)
+    if bool(begun) != ensemble:
+        message = "is an ensemble" if begun else "no ensemble was begun here"
+        hint = "Give its --seeds or --folds again." if begun else "Leave out --resume."
+        raise BadRun(message, location=run, hint=hint)
     if begun:
         return
     if lacking := [file for file in (Path("run.json"), LAST) if not (run / file).exists()]:
