@@ -429,6 +429,9 @@ class TestFolds:
             assert scores["selected_on_this_split"] is True
             assert scores["folds"] == 2
             assert any("no result" in line for line in summary(scores))
+        names = [one.name for one in pack(run, tmp_path / "pack").manifest.files]
+        assert "members/fold-2/run.json" in names
+        assert not [name for name in names if "features" in name]
         with pytest.raises(BadConfig, match="folds"):
             saccade.train(small("ibowimg"), world.path, tmp_path / "x", folds=1)
         with pytest.raises(BadConfig, match="seeds"):

@@ -24,6 +24,8 @@ LAST = Path("last/state.safetensors")
 """What an exact resume needs."""
 MEMBERS = "members"
 """Folder of the runs that `train` makes an ensemble of: `seed-N`, or `fold-N`."""
+FOLDS = "folds"
+"""Folder of the data folders of the folds, beside it."""
 EXPLANATIONS = ("index.html", "explained.jsonl", "images", "maps")
 """What `explain` writes: the page, the same as data, images, and maps over them."""
 

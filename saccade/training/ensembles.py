@@ -53,6 +53,7 @@ def join_runs(runs: Sequence[Path], out: Path, cut: DataFolder | None = None) ->
         for name, value in load_tensors(run / WEIGHTS)[0].items()
     }
     out.mkdir(parents=True, exist_ok=True)
+    (out / "run.json").unlink(missing_ok=True)  # of fewer members: never beside other weights
     save_tensors(out / WEIGHTS, weights, {"ensemble": ", ".join(map(str, runs))})
     header = opened[0].header
     findings = {one.name: one for run in opened for one in run.header.findings}

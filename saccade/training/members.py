@@ -17,7 +17,7 @@ from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.files import held
 from saccade.core.formatting import printable
-from saccade.core.run_files import MEMBERS, begun_members
+from saccade.core.run_files import FOLDS, MEMBERS, begun_members
 from saccade.data.folder import DataFolder
 from saccade.data.folds import cut_images, write_fold
 from saccade.evaluation.scoring import measured, selected_score
@@ -30,9 +30,6 @@ from saccade.text.vocabulary import Words
 from saccade.training.ensembles import join_runs, member_of, refuse_encoder
 from saccade.training.train import train
 from saccade.training.validation import selection_metric, validation_options
-
-FOLDS = "folds"
-"""Folder of the data folders of the folds, in the ensemble's."""
 
 
 class Part(NamedTuple):
