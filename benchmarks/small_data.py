@@ -6,8 +6,8 @@ Of VQA-RAD's images and of 2,250 Flickr8k photos a fifth is the test split (`hel
 with seed 7); `rad-records` holds out a fifth of VQA-RAD's records instead, as its makers split
 them, whose images training sees as well. The data, found by SACCADE_REAL_DATA, is prepared and
 extracted in FOLDER, then a sweep trains three seeds and scores them on the validation split, which
-is the one to choose settings by. `--final` scores the held-out split; each time is noted in
-FOLDER/final.log.
+is the one to choose settings by; those of the automatic recipe are joined into an ensemble, too.
+`--final` scores the held-out split; each time is noted in FOLDER/final.log.
 """
 
 import csv
@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -45,7 +45,7 @@ MINUTES = 20
 def main() -> None:
     """Prepare, extract, train, and print one table for each data folder that is named."""
     names = [one for one in sys.argv[2:] if one != "--final"] or list(RECIPES)
-    split = "test" if "--final" in sys.argv else "val"
+    split: Literal["val", "test"] = "test" if "--final" in sys.argv else "val"
     root = Path(sys.argv[1]).resolve()
     for name in names:
         data = folder(name, root)
@@ -61,11 +61,23 @@ def main() -> None:
         text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
         plan.write_text(text, encoding="utf-8")
         table = saccade.sweep(plan, report=print)
+        joined = ensemble(root / f"sweep-{name}-{split}", RECIPES[name][-1], split)
         if split == "test":
             with (root / "final.log").open("a", encoding="utf-8") as log:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                log.write(json.dumps({"at": now, "data": name, "rows": table["rows"]}) + "\n")
-        print(Path(table["files"]["table.md"]).read_text(encoding="utf-8"))
+                row = {"at": now, "data": name, "rows": table["rows"], **joined}
+                log.write(json.dumps(row) + "\n")
+        print(Path(table["files"]["table.md"]).read_text(encoding="utf-8"), joined)
+
+
+def ensemble(sweep: Path, recipe: str, split: Literal["val", "test"]) -> dict[str, Any]:
+    """The scores of an ensemble of a recipe's seeds."""
+    out = sweep / f"ensemble-{recipe}"
+    if not (out / "run.json").exists():
+        saccade.ensemble(sorted((sweep / "runs").glob(f"*_{recipe}_seed-*")), out)
+    scores = saccade.evaluate(out, split=split)
+    metrics = (name for name in ("accuracy", "bleu_4", "cider") if name in scores)
+    return {"ensemble": {name: scores[name] for name in metrics}}
 
 
 def folder(name: str, root: Path) -> Path:

@@ -13,6 +13,8 @@ from saccade.core.devices import check_device
 from saccade.core.errors import BadConfig, BadData, BadRun
 from saccade.core.files import held
 from saccade.core.run_files import (
+    MEMBERS,
+    begun_members,
     check_scored,
     checkpoint_interval,
     disk_errors_of,
@@ -78,8 +80,15 @@ class TrainOptions(CheckOptions, total=False):
     """Try the model first, warn of a run that goes wrong, stop one that is lost; on by default."""
     keep: str
     """"best", or "all" or "every N": checkpoints of other epochs in the run folder."""
+    seeds: int
+    """Train so many runs, in `members/`, with `train.seed` and the seeds that follow, and join them
+    into an ensemble; 1 by default. With `resume` there may be more than before."""
+    folds: int | None
+    """Cut the images of training and validation into so many parts, train a run for each, which is
+    validated on that part and learns from the others, and join them into an ensemble."""
     minutes: float | None
-    """After so many of training and validation the run ends, as after its last epoch."""
+    """After so many of training and validation the run ends, as after its last epoch; the members
+    of an ensemble have equal parts of them."""
 
 
 class PredictOptions(TypedDict, total=False):
@@ -252,7 +261,7 @@ def check(
         hint = "Name the recipe, too: saccade check DATA --recipe RECIPE --probe."
         raise BadConfig("a model is tried, and no recipe says which", location="probe", hint=hint)
     _check_data(data)
-    chosen = _recipe_for(recipe, Path(data), changes, None) if recipe is not None else None
+    chosen = _recipe_for(recipe, Path(data), changes) if recipe is not None else None
     from saccade.checks.check import check as find
     from saccade.data.folder import DataFolder
 
@@ -289,7 +298,7 @@ def train(
         options: See `TrainOptions`.
 
     Returns:
-        The validation scores of the best epoch.
+        The validation scores of the best epoch, or of the ensemble.
 
     Raises:
         BadConfig: There is no such recipe or setting, or no time to train.
@@ -303,27 +312,26 @@ def train(
         True
     """
     _check_data(data)
-    (refuse_unsaved if resume else refuse_run)(Path(out))
     _check_options(start, device, options)
+    resumed = _runs_to_resume(Path(out), options) if resume else []
+    if not resume:
+        refuse_run(Path(out))
     from saccade.config import Recipe
 
-    chosen = _recipe_for(recipe, Path(data), changes, Path(out) if resume else None)
-    paths = Path(data), Path(out)
-    _check_training(chosen, *paths, features, resume=resume)
-    from saccade.training.train import train as fit
-
-    name = "custom" if isinstance(recipe, Recipe) else str(recipe)
+    chosen = _recipe_for(recipe, Path(data), changes, *resumed[:1])
+    _check_training(chosen, Path(data), resumed, features)
+    given: dict[str, Any] = {
+        "name": "custom" if isinstance(recipe, Recipe) else str(recipe),
+        "features": features,
+        "start": Path(start) if start else None,
+        "resume": resume,
+        "device": device,
+        **options,
+    }
     with disk_errors_of(Path(out)), held(BadRun, Path(out), "train", "--out"):
-        return fit(
-            chosen,
-            *paths,
-            name=name,
-            features=features,
-            start=Path(start) if start else None,
-            resume=resume,
-            device=device,
-            **options,
-        )
+        from saccade.training.members import train_members
+
+        return train_members(chosen, Path(data), Path(out), **given)
 
 
 def advise(data: str | Path, task: "TaskName | None" = None) -> "Advice":
@@ -380,6 +388,42 @@ def average(run: str | Path, out: str | Path, *, last: int = 5) -> list[int]:
     from saccade.training.averaging import average_checkpoints
 
     return average_checkpoints(Path(run), Path(out), last)
+
+
+def ensemble(runs: Sequence[str | Path], out: str | Path) -> Path:
+    """Make one run of several of one recipe, which predicts the mean of their probabilities.
+
+    The members have one vocabulary, answer list, model, data and features; their training may
+    differ, in its seed for example. Captions are searched for once, by the mean before each word.
+    The new run is used like any other, but has no training to resume.
+
+    Args:
+        runs: The run folders, two or more.
+        out: The run folder to make.
+
+    Returns:
+        The new run folder.
+
+    Raises:
+        BadRun: A run cannot be a member, or `out` holds a run already.
+        BadConfig: There are fewer than two runs.
+
+    Example:
+        >>> recipe, changes = "show-ask-attend-answer-small", ["train.epochs=1", "train.seed=1"]
+        >>> scores = saccade.train(recipe, "data", "second", changes=changes, device="cpu")
+        >>> saccade.ensemble(["run", "second"], "both")
+        PosixPath('both')
+    """
+    paths = [Path(run) for run in runs]
+    if len(paths) < 2:
+        raise BadConfig(f"{len(paths)} run makes no ensemble", hint="Give two runs or more.")
+    for path in paths:
+        read_run_json(path)
+    refuse_run(Path(out))
+    from saccade.training.ensembles import join_runs
+
+    with disk_errors_of(Path(out)), held(BadRun, Path(out), "ensemble", "--out"):
+        return join_runs(paths, Path(out)).path
 
 
 def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
@@ -808,17 +852,30 @@ def _check_data(data: str | Path) -> None:
 
 def _check_options(start: str | Path | None, device: str, options: TrainOptions) -> None:
     """Raise what `train` would for the run to start from, the device and its options."""
-    if start:
-        read_run_json(Path(start))
+    if start and read_run_json(Path(start)).get("members"):
+        hint = "Start from one of its members."
+        raise BadRun("is an ensemble, whose weights are several", location=start, hint=hint)
     check_device(device)
     checkpoint_interval(options.get("keep", "best"))
+    if (seeds := options.get("seeds", 1)) < 1:
+        raise BadConfig(f"{seeds} seeds are no run", location="--seeds", hint="Give 1 or more.")
+    if (folds := options.get("folds")) is not None and (folds < 2 or seeds > 1):
+        hint = "Give 2 folds or more, and one seed."
+        raise BadConfig(f"{folds} folds and {seeds} seeds", location="--folds", hint=hint)
     if (minutes := options.get("minutes")) is not None and not minutes > 0:
         hint = "Give a number of minutes above 0, or none."
         raise BadConfig(f"{minutes} minutes are no time to train", location="--minutes", hint=hint)
 
 
+def _runs_to_resume(out: Path, options: TrainOptions) -> list[Path]:
+    """The runs that `train` goes on with: `out`, or the members that were begun."""
+    ensemble = options.get("seeds", 1) > 1 or options.get("folds") is not None
+    refuse_unsaved(out, ensemble=ensemble)
+    return begun_members(out) if ensemble else [out]
+
+
 def _recipe_for(
-    recipe: "str | Path | Recipe", data: Path, changes: Iterable[str], resumed: Path | None
+    recipe: "str | Path | Recipe", data: Path, changes: Iterable[str], resumed: Path | None = None
 ) -> "Recipe":
     """A recipe with its changes; an automatic one as the data, or the run that goes on, has it."""
     from saccade.recipes.advice import load_recipe_for, task_of
@@ -835,19 +892,22 @@ def _recipe_for(
 
 
 def _check_training(
-    recipe: "Recipe", data: Path, out: Path, features: str | None, *, resume: bool
+    recipe: "Recipe", data: Path, resumed: Iterable[Path], features: str | None
 ) -> None:
-    """Raise what `train` would, before anything slower is imported."""
+    """Raise what `train` would, before anything slower is imported; `resumed` are runs that go
+    on."""
     from saccade.data.folder import DataFolder
     from saccade.experiment import choose_store
     from saccade.run_folder import open_run, refuse_other_settings, with_sizes_of
 
     choose_store(recipe, DataFolder(data), features)
-    if resume:
-        # Those follow from the data and the device: `train` compares them when both are known.
-        run, ignored = open_run(out), ("text.tokenizer", "train.precision")
+    # Those follow from the data and the device: `train` compares them when both are known.
+    ignored = ["text.tokenizer", "train.precision"]
+    for run in map(open_run, resumed):
+        if run.path.parent.name == MEMBERS:
+            ignored.append("train.seed")
         refuse_other_settings(run, with_sizes_of(recipe, run), ignored)
-    elif recipe.text.vectors is not None:
+    if not resumed and recipe.text.vectors is not None:
         from saccade.core.weights import find_given
 
         find_given(recipe.text.vectors, "word vectors")

@@ -15,7 +15,7 @@ from saccade.data.batch import Sizes
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.features.settings import IMPORTED, PIXELS
-from saccade.features.store import FeatureStore, read_header
+from saccade.features.store import FeatureStore, StoreHeader, read_header
 from saccade.run_folder import OpenedRun
 from saccade.text.answers import ALWAYS, OFFICIAL, answer_list
 from saccade.text.tokenizers import FILE
@@ -55,8 +55,9 @@ def assemble(
     folder: DataFolder,
     features: str | None = None,
     resumed: OpenedRun | None = None,
+    words: Words | None = None,
 ) -> Experiment:
-    """Bring a recipe and a data folder together; words come from its training split.
+    """Bring a recipe and a data folder together; words come from its training split, unless given.
 
     The experiment's recipe has the tokenizer that fits the folder (`DataFolder.tokenizer_for`).
     Those of a `resumed` run are its own instead, as is the scorer: an earlier saccade may have made
@@ -78,7 +79,7 @@ def assemble(
     if resumed is not None:
         revision = resumed.header.revision or OFFICIAL  # of older runs, which note none
         return Experiment(recipe, folder, store, resumed.words, revision)
-    return Experiment(recipe, folder, store, _words(recipe, folder), folder.revision)
+    return Experiment(recipe, folder, store, words or _words(recipe, folder), folder.revision)
 
 
 def assemble_for_run(run: OpenedRun, folder: DataFolder, features: str | None = None) -> Experiment:
@@ -102,20 +103,26 @@ def choose_store_for_run(run: OpenedRun, folder: DataFolder, features: str | Non
         )
         recipe = recipe.model_copy(update={"features": own})
     path = choose_store(recipe, folder, features or run.header.store_name)
-    found = read_header(path)
-    weights = ours.backbone.weights_sha256  # none: an imported run may not know them
-    # The type of number (float16, int8 ...) may differ: it rounds the same features.
-    is_same = (
-        ours.backbone.name == found.backbone.name
-        and ours.backbone.options == found.backbone.options
-        and weights in (None, found.backbone.weights_sha256)
-        and (ours.preprocessing, ours.reduction) == (found.preprocessing, found.reduction)
-    )
-    if not is_same:
+    if different_features(ours, read_header(path)):
         hint = "Choose the store with --features, or extract as `store` in the run's run.json says."
         message = "these features come from another backbone or preprocessing than the run's"
         raise BadStore(message, location=path, hint=hint)
     return path
+
+
+def different_features(ours: StoreHeader, found: StoreHeader) -> str | None:
+    """The part of a store's header by which its features are others than those a run was trained
+    on; None where they are the same."""
+    weights = ours.backbone.weights_sha256  # none: an imported run may not know them
+    # The type of number (float16, int8 ...) may differ: it rounds the same features.
+    same = {
+        "backbone.name": ours.backbone.name == found.backbone.name,
+        "backbone.options": ours.backbone.options == found.backbone.options,
+        "backbone.weights_sha256": weights in (None, found.backbone.weights_sha256),
+        "preprocessing": ours.preprocessing == found.preprocessing,
+        "reduction": ours.reduction == found.reduction,
+    }
+    return next((field for field, is_same in same.items() if not is_same), None)
 
 
 def choose_store(recipe: Recipe, folder: DataFolder, name: str | None) -> Path:

@@ -59,6 +59,31 @@ class ParentRun(Settings):
     """Of its `model.safetensors`."""
     initialised_from: "ParentRun | None" = None
 
+    @property
+    def lineage(self) -> "list[ParentRun]":
+        """This run, and all that its weights went through before, the last one first."""
+        return [self, *(self.initialised_from.lineage if self.initialised_from else ())]
+
+
+class Member(ParentRun):
+    """A run whose model is one of an ensemble's."""
+
+    seed: int
+    fold: int | None = None
+    """The part of the images that it was validated on, counted from 1."""
+    epoch: int | None
+    """Whose weights they are; with metric and score of that epoch's validation. None of an imported
+    run."""
+    metric: str | None
+    score: float | None
+    findings: tuple[str, ...] = ()
+    """Sentences on what was wrong with it while it trained."""
+
+    @property
+    def title(self) -> str:
+        """What tells it from the other members."""
+        return f"fold {self.fold}" if self.fold else f"seed {self.seed}"
+
 
 class RunHeader(Settings):
     """The content of `run.json`."""
@@ -85,15 +110,25 @@ class RunHeader(Settings):
     more each time that the run went on under others."""
     findings: tuple[Finding, ...] = ()
     """Of `check`, before the first step."""
+    members: tuple[Member, ...] = ()
+    """Of an ensemble, whose model is a `models.ensemble.Ensemble` of theirs; the recipe is that of
+    the first."""
+    folds: int | None = None
+    """Into so many parts the images of training and validation were cut: each member was validated
+    on one and learnt from the others, so all together have learnt from both splits."""
+
+    @property
+    def member_scores(self) -> list[dict[str, Any]]:
+        """What `scores.json` repeats of the members of an ensemble."""
+        fields = {"run", "seed", "fold", "epoch", "metric", "score"}
+        return [one.model_dump(include=fields) for one in self.members]
 
     @property
     def ancestors(self) -> list[ParentRun]:
-        """All runs that the weights went through before this one, the last one first."""
-        found, parent = list[ParentRun](), self.initialised_from
-        while parent is not None:
-            found.append(parent)
-            parent = parent.initialised_from
-        return found
+        """All runs that the weights went through before this one, the last one first; those of
+        an ensemble member by member."""
+        parents = self.members or (self.initialised_from,)
+        return [one for parent in parents if parent for one in parent.lineage]
 
 
 class LogRow(BaseModel):
@@ -139,6 +174,8 @@ class Origin(NamedTuple):
     initialised_from: ParentRun | None = None
     revision: str | None = None
     findings: tuple[Finding, ...] = ()
+    members: tuple[Member, ...] = ()
+    folds: int | None = None
 
 
 def as_parent(path: Path) -> ParentRun:
@@ -222,17 +259,19 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     return checked_log(rows, file)
 
 
-def training_findings(run: Path) -> list[str]:
-    """What was found to be wrong with a run while it trained, a sentence each. Raises BadRun."""
+def training_findings(run: OpenedRun) -> list[str]:
+    """What was found to be wrong with a run, or with its members, while it trained, a sentence
+    each. Raises BadRun."""
+    members = [f"{m.title}, {text}" for m in run.header.members for text in m.findings]
     try:
-        return [
+        return members + [
             f"epoch {row['epoch']}: {one['message']}. {one['hint']}"
-            for row in read_log(run)
+            for row in read_log(run.path)
             for one in row.get("findings", ())
         ]
     except (KeyError, TypeError) as error:
         message, hint = f"a finding is not one ({error})", "Restore it, or train again."
-        raise BadRun(message, location=run / "log.jsonl", hint=hint) from None
+        raise BadRun(message, location=run.path / "log.jsonl", hint=hint) from None
 
 
 def checkpoint_path(run: Path, epoch: int) -> Path:

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parent.parent
 SLOW = """
 answers api baselines checkpoints cli compare compare_groups decode demo demo_folder
 detector_on_photos
-detectors download evaluate every_model every_recipe explain explanations extract feature_files
-golden_sets
+detectors download ensembles evaluate every_model every_recipe explain explanations extract
+feature_files golden_sets
 import_checkpoint import_checkpoint_errors import_checkpoint_files import_checkpoint_pitvqa
 import_features instant instant_refusals java_metrics long_json losses occlusion
 one_stage_detectors pack pitvqa_data pixels plugin predict predictions prepare recognise

@@ -14,8 +14,8 @@ from saccade.recipes.catalogue import RECIPES
 from tests.worlds import make_world
 
 FUNCTIONS = (
-    *("prepare", "extract", "advise", "train", "average", "evaluate", "score", "load", "predict"),
-    *("explain", "compare", "sweep"),
+    *("prepare", "extract", "advise", "train", "average", "ensemble", "evaluate", "score"),
+    *("load", "predict", "explain", "compare", "sweep"),
 )
 
 

@@ -34,6 +34,8 @@ REFUSALS = [
     ("train show-attend-tell --data data --out no-run --resume", "no-run/run.json"),
     ("train show-attend-tell --data data --out run --keep some", "--keep"),
     ("average no-run --out run", "no-run/run.json"),
+    ("ensemble old no-run --out run", "old/run.json"),
+    ("train show-attend-tell --data data --out old --resume --seeds 2", "old"),
     ("sweep no.toml", "no.toml"),
     ("check no-data", "no-data"),
     ("check data --probe", "--recipe"),

@@ -49,7 +49,7 @@ MODULES = {
     **dict.fromkeys(("download", "prepare", "frames"), "data"),
     **dict.fromkeys(("extract", "import-features", "store"), "features"),
     "check": "check",
-    **dict.fromkeys(("advise", "train", "average", "import-checkpoint"), "train"),
+    **dict.fromkeys(("advise", "train", "average", "ensemble", "import-checkpoint"), "train"),
     **dict.fromkeys(("evaluate", "score", "compare", "sweep"), "evaluate"),
     **dict.fromkeys(("ask", "caption", "predict"), "predict"),
     "explain": "explain",
@@ -72,7 +72,8 @@ def _how_to_go_on(ctx: Any) -> str:
     command, given = ctx.invoked_subcommand, sys.argv[1:]
     words = [part for word in given for part in word.split("=", 1)]
     out = next((after for word, after in pairwise(words) if word == "--out"), "")
-    if command == "train" and "--resume" not in given and Path(out, "run.json").exists():
+    begun = Path(out, "run.json").exists() or any(Path(out).glob("members/*/run.json"))
+    if command == "train" and "--resume" not in given and begun:
         given.append("--resume")
     goes_on = command in RESUMED or (command == "store" and "convert" in given)
     again = shlex.join(["saccade", *given])

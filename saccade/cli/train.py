@@ -1,4 +1,4 @@
-"""Commands that make runs: demo, train, average, import-checkpoint."""
+"""Commands that make runs: demo, train, average, ensemble, import-checkpoint."""
 
 import os
 import shlex
@@ -73,6 +73,13 @@ def train(
     start: Annotated[
         Path | None, typer.Option("--from", help="Start from the weights of this run.")
     ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Train so many seeds and join them into an ensemble.")
+    ] = 1,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Cross-validate: cut train and val into so many parts by image."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in OUT was stopped.")
     ] = False,
@@ -99,6 +106,8 @@ def train(
         changes=changes or (),
         features=features,
         start=start,
+        seeds=seeds,
+        folds=folds,
         resume=resume,
         watchdog=not no_watchdog,
         keep=keep,
@@ -122,6 +131,18 @@ def average(
     epochs = mean_of(run, out, last=last)
     line = f"The mean of the weights of epochs {', '.join(map(str, epochs))}."
     return app.Result({"run": out, "epochs": epochs}, [line, app.next_command("evaluate", out)])
+
+
+@commands.command()
+def ensemble(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs of one recipe.")],
+    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+) -> app.Result:
+    """Join runs into one that predicts the mean, write a run folder."""
+    from saccade.api import ensemble as join
+
+    made = join(runs, out)
+    return app.Result({"run": made, "members": runs}, [app.next_command("evaluate", out)])
 
 
 @commands.command("import-checkpoint")

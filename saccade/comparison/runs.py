@@ -220,6 +220,8 @@ def _read(name: str, path: Path, whole: Mapping[str, Any], split: Split) -> Comp
         raise refused(f"scores.json is damaged: {split}.{info.main_metrics[0]} is no number")
     if opened and scores["epoch"] != kept_epoch(path):
         raise refused(f"was trained further since it was scored (after epoch {scores['epoch']})")
+    if opened and scores.get("members", []) != opened.header.member_scores:
+        raise refused("has other members since it was scored")
     rows = read_rows(path, split)
     found = statistics(rows)
     if not all(math.isclose(found[m].whole(), scores[m], rel_tol=1e-6) for m in info.main_metrics):

@@ -22,6 +22,10 @@ WEIGHTS = Path("model.safetensors")
 """Of the best epoch."""
 LAST = Path("last/state.safetensors")
 """What an exact resume needs."""
+MEMBERS = "members"
+"""Folder of the runs that `train` makes an ensemble of: `seed-N`, or `fold-N`."""
+FOLDS = "folds"
+"""Folder of the data folders of the folds, beside it."""
 EXPLANATIONS = ("index.html", "explained.jsonl", "images", "maps")
 """What `explain` writes: the page, the same as data, images, and maps over them."""
 
@@ -48,9 +52,18 @@ def refuse_run(out: Path) -> None:
 
     One that ended before its first step is no loss: another may take its place.
     """
-    if (out / WEIGHTS).exists() or ((out / "run.json").exists() and _is_trained(out / LAST)):
-        hint = "Go on with it by --resume, or choose another --out."
-        raise BadRun("there is a run already", location=out, hint=hint)
+    for run in (out, *begun_members(out)):
+        if (run / WEIGHTS).exists() or ((run / "run.json").exists() and _is_trained(run / LAST)):
+            hint = "Go on with it by --resume, or choose another --out."
+            if run != out:
+                hint = "It is a member: give --resume and its --seeds or --folds, or another --out."
+            raise BadRun("there is a run already", location=run, hint=hint)
+
+
+def begun_members(out: Path) -> list[Path]:
+    """The runs of an ensemble that `train` has begun below `out`, by seed or fold."""
+    begun = [file.parent for file in (out / MEMBERS).glob("*/run.json")]
+    return sorted(begun, key=lambda run: (len(run.name), run.name))
 
 
 def _is_trained(state: Path) -> bool:
@@ -63,8 +76,16 @@ def _is_trained(state: Path) -> bool:
         return True
 
 
-def refuse_unsaved(run: Path) -> None:
-    """Raise BadRun where there is no run to resume, or one that ended before it was saved."""
+def refuse_unsaved(run: Path, *, ensemble: bool = False) -> None:
+    """Raise BadRun where there is no run to resume, or one that ended before it was saved; of an
+    `ensemble` where no member was begun."""
+    begun = begun_members(run)
+    if bool(begun) != ensemble:
+        message = "is an ensemble" if begun else "no ensemble was begun here"
+        hint = "Give its --seeds or --folds again." if begun else "Leave out --resume."
+        raise BadRun(message, location=run, hint=hint)
+    if begun:
+        return
     if lacking := [file for file in (Path("run.json"), LAST) if not (run / file).exists()]:
         message = "there is no such file: no run was begun here, or it ended before it was saved"
         hint = "Give the --out of the run; or begin a new one: without --resume, another --out."
@@ -78,7 +99,8 @@ def disk_errors_of(out: Path) -> Iterator[None]:
         yield
     except OSError as refused:
         message = f"cannot be read or written: {refused.strerror or refused}"
-        again = " with --resume" if (out / "run.json").exists() else ""
+        begun = (out / "run.json").exists() or begun_members(out)
+        again = " with --resume" if begun else ""
         hint = f"Make room, or mend that; the same command{again} goes on from what was saved last."
         raise BadRun(message, location=refused.filename or out, hint=hint) from None
 

@@ -119,6 +119,9 @@ def _labels(opened: OpenedRun, experiment: Experiment, split: Split) -> Scores:
     """What every score must be read with; None where it cannot be known."""
     header, recipe = opened.header, experiment.recipe
     same = experiment.folder.fingerprint == header.fingerprint
+    # Of folds each member has learnt from most of the validation split, and chose by the rest.
+    learnt = ("train", "val") if header.folds else ("train",)
+    chosen = ("train", "val") if header.folds else ("val",)
     # A split was certainly not used only where all earlier runs were on this very data.
     unused = same and all(one.fingerprint == header.fingerprint for one in header.ancestors)
     unless = False if unused else None
@@ -132,8 +135,8 @@ def _labels(opened: OpenedRun, experiment: Experiment, split: Split) -> Scores:
     return {
         "decoding": "free-running",
         **({"decoding_rules": decode} if decode else {}),
-        "selected_on_this_split": (same and split == "val") or unless,
-        "trained_on_this_split": (same and split == "train") or unless,
+        "selected_on_this_split": (same and split in chosen) or unless,
+        "trained_on_this_split": (same and split in learnt) or unless,
         "data": experiment.folder.fingerprint,
         "same_data_as_in_training": same,
         "copies_of_training_images": bool(COPIES.intersection(warned))
@@ -147,7 +150,9 @@ def _labels(opened: OpenedRun, experiment: Experiment, split: Split) -> Scores:
         "model": recipe.model.kind,
         "seed": recipe.train.seed,
         "epoch": kept_epoch(opened.path),
-        "training_findings": training_findings(opened.path),
+        **({"members": members} if (members := header.member_scores) else {}),
+        **({"folds": header.folds} if header.folds else {}),
+        "training_findings": training_findings(opened),
         "versions": header.versions,
     }
 

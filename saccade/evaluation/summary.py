@@ -174,9 +174,18 @@ def _about(scores: Scores) -> Iterator[str]:
     beam = f", beam size {scores['beam_size']}" if "beam_size" in scores else ""
     lines = [f"{scores['split']} split, {number:,} {kind}. Scorer: {scores['scorer']}."]
     if scores.get("model"):  # nobody knows that of a file of predictions
-        run = f"{scores['recipe']} ({scores['model']}), epoch {scores['epoch']}"
-        about = f"seed {scores['seed']}, features {scores['features']}{beam}"
-        lines.append(f"Run: {run}, {about}.")
+        run, members = f"{scores['recipe']} ({scores['model']})", scores.get("members") or ()
+        which = f"epoch {scores['epoch']}, seed {scores['seed']}"
+        if "folds" in scores:
+            which = f"ensemble of {scores['folds']} folds, seed {scores['seed']}"
+        elif members:
+            seeds = ", ".join(str(one["seed"]) for one in members)
+            which = f"ensemble of {len(members)}, seeds {seeds}"
+        lines.append(f"Run: {run}, {which}, features {scores['features']}{beam}.")
+        known = [METRICS[m["metric"]].shown(m["score"]) for m in members if m["metric"] in METRICS]
+        if known:
+            how = "each on its own fold" if "folds" in scores else "alone"
+            lines.append(f"Its members were validated, {how}, at {', '.join(known)}.")
     for line in lines:
         yield from textwrap.wrap(line, WIDTH, subsequent_indent="  ")
     missing = [v for v in scores.values() if isinstance(v, Mapping) and "not_measured" in v]

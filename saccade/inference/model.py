@@ -1,4 +1,5 @@
-"""Model of a recipe, alone or behind an image encoder, and of a run, with its best weights."""
+"""Model of a recipe, alone or behind an image encoder, and of a run or an ensemble of runs, with
+its best weights."""
 
 from typing import TYPE_CHECKING, cast
 
@@ -12,6 +13,7 @@ from saccade.data.batch import Sizes
 from saccade.features.settings import Preprocessing
 from saccade.models.catalogue import build_model
 from saccade.models.encoder import EncodedModel, EncoderSpec
+from saccade.models.ensemble import Ensemble
 from saccade.run_folder import OpenedRun
 
 if TYPE_CHECKING:
@@ -66,7 +68,13 @@ def with_own_sizes(recipe: Recipe, model: nn.Module) -> Recipe:
 def load_model(run: OpenedRun) -> nn.Module:
     """Build a run's model and fill it with its best weights, in eval mode. Raises BadRun."""
     header = run.header
-    model = build(header.recipe, header.sizes, header.store.preprocessing)
+    made = header.recipe, header.sizes, header.store.preprocessing
+    if header.members:
+        answers = header.recipe.answers
+        logistic = answers is not None and answers.loss == "logistic"
+        model: nn.Module = Ensemble([build(*made) for _ in header.members], logistic=logistic)
+    else:
+        model = build(*made)
     hint = "The file belongs to another run; put the right one back or train again."
     path = run.path / "model.safetensors"
     load_weights(model, path, hint)

@@ -345,6 +345,6 @@ def _refuse_below_one(**given: int | None) -> None:
 def load(path: str | Path, device: str = "auto") -> Run:
     """Open a run folder and put its best weights on a device: see `saccade.load`."""
     opened = open_run(Path(path))
-    for finding in training_findings(opened.path):
+    for finding in training_findings(opened):
         warnings.warn(f"while this run trained, {finding}", SaccadeWarning, stacklevel=3)
     return Run(opened, choose_device(device))

@@ -28,6 +28,9 @@ WARM_UP = 20
 SMALL_VALIDATION = 1000
 """Below so many questions a single epoch's validation score goes up and down by points."""
 
+FOLDED_VALIDATION = 500
+"""Below so many questions `train --folds` is named, which validates on all images."""
+
 
 class AdvisedSetting(NamedTuple):
     """One setting that the data decides."""
@@ -98,6 +101,8 @@ def _for_questions(folder: "DataFolder", base: Recipe, questions: int) -> Iterat
     scored = folder.about["splits"].get("val", {}).get("questions", 0)
     if scored < SMALL_VALIDATION:
         reason = f"{scored:,} validation questions: one epoch's score is partly luck"
+        if scored < FOLDED_VALIDATION:
+            reason += "; train --folds 5 validates on all images"
         yield AdvisedSetting("train.select_smoothing", "0.7", reason)
 
 

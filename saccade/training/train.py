@@ -46,6 +46,7 @@ from saccade.run_folder import (
     refuse_other_settings,
     with_sizes_of,
 )
+from saccade.text.vocabulary import Words
 from saccade.training.exactness import conditions_on
 from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loop import Progress, TrainingLoop, run_length, training_of
@@ -89,14 +90,16 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     device: str = "auto",
     watchdog: bool = True,
     console: Console | None = None,
+    words: Words | None = None,
 ) -> dict[str, Any]:
-    """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
+    """Train a recipe, whose `name` run.json notes: see `saccade.train`. `words` are others than
+    those of the training split."""
     console = console or Console()
     if resume:
         refuse_unsaved(out)
     run = open_run(out) if resume else None
     given = _as_it_runs(recipe, device, console, run or (open_run(start) if start else None))
-    experiment = assemble(given, DataFolder(data), features, run)
+    experiment = assemble(given, DataFolder(data), features, run, words)
     _check_out(out, experiment, run)
     progress, rows = saved_state(out) if run else (Progress(), Rows())
     if is_over(progress, experiment.recipe) or is_out_of_time(progress, rows, minutes):

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from saccade.config import Recipe
 from saccade.core.tasks import TASK_INFO
 from saccade.evaluation.scoring import (
     ScoredExamples,
@@ -28,12 +29,9 @@ def validated_row(
 ) -> tuple[dict[str, Any], ScoredExamples]:
     """Score the model on the validation split: the row of the epoch that ends, for the log, and
     what was scored."""
-    recipe, info = experiment.recipe, TASK_INFO[experiment.recipe.task]
+    recipe, metric = experiment.recipe, selection_metric(experiment.recipe)
     start, smoothing = time.perf_counter(), recipe.train.select_smoothing
-    metric = recipe.train.select_by or info.default_metric  # chooses the best epoch
-    beam_size = recipe.decode.validation_beam_size if recipe.decode else None
-    metrics = tuple(dict.fromkeys((metric, *info.epoch_metrics)))
-    options = ScoreOptions(metrics, beam_size, experiment.revision, prior=True)
+    options = validation_options(experiment)
     scored, without = _validate(loop, task, experiment, options, metric)
     score = selected_score(scored, metric)
     chooses: dict[str, Any] = {}
@@ -60,6 +58,19 @@ def validated_row(
         "seconds_scoring": time.perf_counter() - start,
     }
     return row, scored
+
+
+def selection_metric(recipe: Recipe) -> str:
+    """The metric of a recipe that chooses the best epoch."""
+    return recipe.train.select_by or TASK_INFO[recipe.task].default_metric
+
+
+def validation_options(experiment: Experiment) -> ScoreOptions:
+    """How the validation split is scored while training."""
+    recipe = experiment.recipe
+    beam_size = recipe.decode.validation_beam_size if recipe.decode else None
+    metrics = selection_metric(recipe), *TASK_INFO[recipe.task].epoch_metrics
+    return ScoreOptions(tuple(dict.fromkeys(metrics)), beam_size, experiment.revision, prior=True)
 
 
 def _validate(

@@ -16,6 +16,7 @@ from typing import IO, Any, NamedTuple
 
 from saccade.core.errors import BadBundle, BadConfig
 from saccade.core.files import LOCK, disk_errors, refuse_small_disk, to_disk
+from saccade.core.run_files import FOLDS
 from saccade.data.folder import IMAGES, DataFolder
 from saccade.transfer.manifest import (
     MANIFEST,
@@ -110,7 +111,9 @@ def pack(data: Path, out: Path, *, part_size: int = PART_SIZE, images: bool = Fa
 def _files(data: Path, kind: str, images: bool) -> tuple[dict[str, Path], int]:
     """Name in the archive and path of every file, and how many images are missing."""
     folder = DataFolder(data) if kind == "data folder" else None
-    apart = {(data / IMAGES).resolve(), folder.image_root.resolve()} if folder else set()
+    # The folds of a run are data folders, each with a link to all features.
+    apart = {(data / FOLDS).resolve()} if kind == "run folder" else set()
+    apart |= {(data / IMAGES).resolve(), folder.image_root.resolve()} if folder else set()
     files = dict(_walk(data, "", apart, ()))
     left_out = 0
     if folder is not None and images:
