@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saccade.checks.association import association_z
+from saccade.checks.association import association_z, separation
 from saccade.checks.catalogue import evenly, finding
 from saccade.checks.labels import association_labels
 from saccade.core.tasks import TaskName
 from saccade.data.checks import Finding
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
-from saccade.features.statistics import FILE, image_statistics
+from saccade.features.statistics import FILE, POOLED, image_statistics
 from saccade.features.store import FeatureStore
 
 READ = 2**27
@@ -202,6 +202,21 @@ def copies(content: StoreContent) -> Iterator[Finding]:
         yield finding("near-copied-images", f"{message} of training images", count=len(near),
                       numbers={"share": len(near) / len(rest)},
                       examples=_files(content, near.tolist()))  # fmt: skip
+
+
+def check_shift(content: StoreContent) -> Iterator[Finding]:
+    """Whether a linear classifier tells images of the training split from the other images."""
+    pooled = content.table["pooled"].astype(np.float64)
+    parts = [content.of_split("train"), content.of_split("val", "test")]
+    parts = [part[np.isfinite(pooled[part]).all(axis=1)] for part in parts]
+    parts = [part[evenly(len(part), SAMPLE)] for part in parts]
+    if min(map(len, parts)) < POOLED:
+        return
+    area = separation(*(pooled[part] for part in parts))
+    if area > 0.95:
+        message = "the features tell training images from validation and test images: a linear "
+        message += f"classifier has an area under the ROC curve of {area:.2f}, chance 0.5"
+        yield finding("splits-look-different", message, numbers={"area": area})
 
 
 def _files(content: StoreContent, places: Sequence[int]) -> list[str]:
