@@ -184,6 +184,14 @@ FINDINGS: Table[FindingInfo] = Table(
             "text.min_count is large for so few texts.",
             "Give a smaller one: --set text.min_count=1.",
         ),
+        "texts-cut-off": FindingInfo(
+            "words",
+            "warning",
+            "training questions or captions: 10 % or more end at one number of characters, many of "
+            "them within a word",
+            "A column of the database or the table holds no more characters.",
+            "Export the texts again, whole, and prepare again.",
+        ),
         "texts-cut": FindingInfo(
             "words",
             "warning",
@@ -231,9 +239,21 @@ FINDINGS: Table[FindingInfo] = Table(
             "splits",
             "warning",
             "features of validation and test images: over 1 % are those of a training image, by a "
-            "cosine over 0.999",
-            "Copies were saved again, or the images are neighbours in a video.",
-            "Split by scene, video or patient; scores on copies say little about new images.",
+            "cosine over 0.999; or over 10 % are less than half as far from one as the distances "
+            "of the 20th and 60th nearest lead one to expect",
+            "Copies were saved again or changed a little (cut, turned, made brighter) before the "
+            "data was split, or the images are neighbours in a video.",
+            "Split by original image, scene, video or patient, and change images afterwards; "
+            "scores on copies say little about new images.",
+        ),
+        "splits-look-different": FindingInfo(
+            "splits",
+            "warning",
+            "features of training images, and of validation and test images: a linear classifier "
+            "tells them apart with an area under the ROC curve over 0.95",
+            "One split was made in another way (a box or a label drawn into it, another size, "
+            "another quality), or comes from another camera, hospital or video.",
+            "Look at some images of each split; make all in one way, and extract again.",
         ),
         "nan-features": FindingInfo(
             "features",
@@ -472,7 +492,7 @@ FINDINGS: Table[FindingInfo] = Table(
         "one-prediction": _training(
             "validation predictions: 95 % are one, and under 80 % of the human ones",
             "The model has only learnt what is most frequent.",
-            "See saccade show DATA; the learning rate or the weight decay may be too high.",
+            "See saccade check DATA; the learning rate or the weight decay may be too high.",
         ),
         "not-better-than-prior": _training(
             "the best epoch: it is no better than the best baseline without an image",
@@ -482,7 +502,7 @@ FINDINGS: Table[FindingInfo] = Table(
         "too-easy": _training(
             "accuracy: over 90 where a baseline without an image has over 85",
             "Most answers are the same.",
-            "Look at the answers: saccade show DATA.",
+            "Look at the answers: saccade check DATA.",
         ),
         "waiting-for-data": _training(
             "an epoch of 20 seconds or more: over half is spent waiting for data",

@@ -5,12 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from saccade.checks.catalogue import FINDINGS
-from saccade.checks.features import check_association, check_store, copies, read_content
+from saccade.checks.features import (
+    check_association,
+    check_shift,
+    check_store,
+    copies,
+    read_content,
+)
 from saccade.checks.images import check_images
 from saccade.checks.labels import check_captions, check_questions, check_validation_answers
 from saccade.checks.machine import check_machine
 from saccade.checks.splits import check_sizes
-from saccade.checks.words import check_validation_words, check_words
+from saccade.checks.words import check_cut_texts, check_validation_words, check_words
 from saccade.config import Recipe
 from saccade.core.errors import BadData
 from saccade.core.tasks import TASK_INFO, TaskName
@@ -78,6 +84,7 @@ def check_folder(
         kind = TASK_INFO[task].records
         if splits["train"][kind]:
             yield from check_questions(folder) if task == "vqa" else check_captions(folder)
+            yield from check_cut_texts(folder, kind)
         if splits["train"][kind] and splits["val"][kind]:
             yield from check_validation_words(folder, kind)
             if task == "vqa":
@@ -93,6 +100,7 @@ def check_features(
     if len(content.table):
         yield from check_images(content, folder)
         yield from copies(content)
+        yield from check_shift(content)
         for task in tasks:
             yield from check_association(content, folder, task)
 

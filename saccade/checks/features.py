@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saccade.checks.association import association_z
+from saccade.checks.association import association_z, separation
 from saccade.checks.catalogue import evenly, finding
 from saccade.checks.labels import association_labels
 from saccade.core.tasks import TaskName
 from saccade.data.checks import Finding
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
-from saccade.features.statistics import FILE, image_statistics
+from saccade.features.statistics import FILE, POOLED, image_statistics
 from saccade.features.store import FeatureStore
 
 READ = 2**27
@@ -21,6 +21,9 @@ READ = 2**27
 SAMPLE = 2000
 """Images that are read where a store keeps no statistics, and in the test of association."""
 TOGETHER = 32
+NEIGHBOURS = 20, 60
+"""Training images, by their distance, from which that of the nearest can be expected. An image has
+fewer copies than that."""
 LEAST = 300
 """Training images that the test of association needs."""
 
@@ -189,24 +192,50 @@ def copies(content: StoreContent) -> Iterator[Finding]:
                       examples=_files(content, same))  # fmt: skip
     train, rest = content.of_split("train"), np.setdiff1d(held_out, same)
     rest = rest[evenly(len(rest), SAMPLE)]
-    near = rest[_nearest(content.table["pooled"], train, rest) > 0.999]
-    if len(near) > 0.01 * len(rest):
+    nearest, expected = _distances(content.table["pooled"], train, rest)
+    # To a network that was never trained different images are alike, too.
+    alike = (nearest < 0.001) & (content.store.header.backbone.weights != "random")
+    outstanding = nearest < 0.5 * expected
+    near = rest[alike | outstanding]
+    if alike.sum() > 0.01 * len(rest) or outstanding.sum() > 0.1 * len(rest):
         message = f"{len(near):,} of {len(rest):,} validation and test images are near copies"
         yield finding("near-copied-images", f"{message} of training images", count=len(near),
                       numbers={"share": len(near) / len(rest)},
                       examples=_files(content, near.tolist()))  # fmt: skip
 
 
+def check_shift(content: StoreContent) -> Iterator[Finding]:
+    """Whether a linear classifier tells images of the training split from the other images."""
+    pooled = content.table["pooled"].astype(np.float64)
+    parts = [content.of_split("train"), content.of_split("val", "test")]
+    parts = [part[np.isfinite(pooled[part]).all(axis=1)] for part in parts]
+    parts = [part[evenly(len(part), SAMPLE)] for part in parts]
+    if min(map(len, parts)) < POOLED:
+        return
+    area = separation(*(pooled[part] for part in parts))
+    if area > 0.95:
+        message = "the features tell training images from validation and test images: a linear "
+        message += f"classifier has an area under the ROC curve of {area:.2f}, chance 0.5"
+        yield finding("splits-look-different", message, numbers={"area": area})
+
+
 def _files(content: StoreContent, places: Sequence[int]) -> list[str]:
     return [f"{content.images[p].file} ({content.images[p].split})" for p in places[:3]]
 
 
-def _nearest(pooled: np.ndarray, train: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Cosine of each of the `rest` with its nearest training image, less the mean image."""
+def _distances(
+    pooled: np.ndarray, train: np.ndarray, rest: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far each of the `rest` is from its nearest training image, and how far that should be.
+
+    Distances are 1 less the cosine of what is left without the mean image. Those to the k-th
+    nearest of many points grow like a power of k, which depends on how many numbers the features
+    vary in; it follows from the 20th and the 60th. With fewer images nothing is expected: 0.
+    """
     pooled = pooled.astype(np.float64)  # squares of the largest float32 are none of its numbers
     finite = pooled[train][np.isfinite(pooled[train]).all(axis=1)]
     if not len(finite) or not len(rest) or relative_spread(finite) < 1e-3:
-        return np.zeros(len(rest), np.float32)
+        return np.ones(len(rest)), np.zeros(len(rest))
     mean = finite.mean(axis=0)
 
     def direction(rows: np.ndarray) -> np.ndarray:
@@ -217,4 +246,10 @@ def _nearest(pooled: np.ndarray, train: np.ndarray, rest: np.ndarray) -> np.ndar
 
     known, wanted = direction(finite), direction(pooled[rest])
     parts = np.array_split(wanted, max(-(-len(wanted) // 256), 1))
-    return np.concatenate([(part @ known.T).max(axis=1) for part in parts])
+    if len(known) <= NEIGHBOURS[1]:
+        return np.concatenate([1 - (part @ known.T).max(axis=1) for part in parts]), np.zeros(1)
+    places = [0, *(k - 1 for k in NEIGHBOURS)]
+    some = [np.partition(1 - part @ known.T, places, axis=1)[:, places] for part in parts]
+    nearest, near, far = np.maximum(np.concatenate(some), 1e-12).T
+    steps = np.log(NEIGHBOURS[0]) / np.log(NEIGHBOURS[1] / NEIGHBOURS[0])
+    return nearest, near * (near / far) ** steps

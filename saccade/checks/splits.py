@@ -30,6 +30,7 @@ def check_sizes(folder: DataFolder, task: TaskName) -> Iterator[Finding]:
         # Questions of an image are right and wrong together: its own count is the other end.
         narrow, wide = (min(196 / count**0.5, 100) for count in (val, len(images)))
         message = f"{val:,} {kind} of {len(images):,} images choose the epoch: the 95 % interval "
-        message += f"of an accuracy near 50 is {narrow:.0f} to {wide:.0f} points wide"
+        width = " to ".join(dict.fromkeys((f"{narrow:.0f}", f"{wide:.0f}")))
+        message += f"of an accuracy near 50 is {width} points wide"
         numbers = {"examples": val, "images": len(images), "narrow": narrow, "wide": wide}
         yield finding("small-validation", message, count=val, numbers=numbers)

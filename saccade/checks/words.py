@@ -1,5 +1,6 @@
 """Findings about words: what a recipe's vocabulary makes of the texts of a data folder."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 
@@ -11,6 +12,9 @@ from saccade.data.folder import CAPTION_TOKENIZER, DataFolder
 from saccade.data.records import Split
 from saccade.experiment import Experiment
 from saccade.text.tokenizers import FILE, TOKENIZERS, as_question
+
+LEAST_CUT = 30
+"""Different texts at the limit, so that a few sentences of one length are none."""
 
 
 def check_words(experiment: Experiment) -> Iterator[Finding]:
@@ -58,6 +62,38 @@ def check_validation_words(folder: DataFolder, kind: RecordKind) -> Iterator[Fin
         yield finding("validation-words-unknown", message, count=count,
                       numbers={"share": count / total},
                       examples=[word for word, _ in Counter(lost).most_common(3)])  # fmt: skip
+
+
+def check_cut_texts(folder: DataFolder, kind: RecordKind) -> Iterator[Finding]:
+    """Whether training texts were cut at a number of characters, as a database column does.
+
+    Then many end there, few just before, and many of their last words are beginnings of others.
+    """
+    table = folder.caption_table if kind == "captions" else folder.question_table
+    column = table("train").column("text")
+    texts = [text.strip() for text in column.take(evenly(len(column), SAMPLE)).to_pylist()]
+    count_of = Counter(map(len, texts))
+    limit = max(count_of, default=0)
+    at_limit = {text for text in texts if len(text) >= limit - 1}  # a blank at the end was stripped
+    count, before = count_of[limit] + count_of[limit - 1], count_of[limit - 2] + count_of[limit - 3]
+    if count < 0.1 * len(texts) or count < 5 * before or len(at_limit) < LEAST_CUT:
+        return
+    whole = sorted({word for text in texts for word in text.split()[:-1]})
+    ends = {text.split()[-1] for text in at_limit} - set(whole)
+    parts = [end for end in ends if _next(whole, end).startswith(end)]
+    if len(parts) > 0.1 * len(at_limit):
+        message = f"{count:,} of {len(texts):,} training {kind} end at {limit} characters, and "
+        message += f"{len(parts):,} of their last words are beginnings of words"
+        examples = [text for text in at_limit if text.split()[-1] in parts][:3]
+        yield finding("texts-cut-off", message, count=count,
+                      numbers={"characters": limit, "share": count / len(texts)},
+                      examples=examples)  # fmt: skip
+
+
+def _next(words: list[str], word: str) -> str:
+    """The first of sorted `words` that comes after a word that is none of them; else "-"."""
+    place = bisect_left(words, word)
+    return words[place] if place < len(words) else "-"
 
 
 def sampled_words(

@@ -51,6 +51,8 @@ NOT_FALLING = 0.99
 ONE, EXPECTED, FEW = 0.95, 0.8, 20
 """Share of the predictions that are one; its share of human answers that explains it; predictions
 that are too few to tell."""
+BY_HEART = 90.0
+"""Percent of the training examples that are right while validation is not better than chance."""
 EASY, EASY_PRIOR = 90, 85
 WAITING, WAITING_SECONDS = 0.5, 20
 PRIOR_SECONDS, PRIOR_SECONDS_EACH, PRIOR_SHARE = 1.0, 1e-4, 0.02
@@ -216,7 +218,7 @@ def one_prediction(scored: ScoredExamples, folder: DataFolder) -> Finding | None
     message = f"{count / predicted.total():.0%} of the validation predictions are {top!r}, and of "
     message += f"the human {kind}s {expected:.0%} are the same"
     hint = f"The {kind}s of the training split may be nearly all the same, the learning rate too "
-    hint += "high or the weight decay too strong; look at saccade show DATA."
+    hint += "high or the weight decay too strong; look at saccade check DATA."
     return finding("one-prediction", message, hint=hint)
 
 
@@ -256,10 +258,16 @@ def against_prior(rows: Sequence[Mapping[str, Any]], prior: Prior) -> Iterator[F
     if best <= prior.score:
         hint = "Do features and images belong together, and questions and answers? Else train "
         hint += "longer, or with more data."
+        if rows[-1]["train_metric"] == "top-1" and (heart := rows[-1]["train_score"]) > BY_HEART:
+            message += f"; of the training examples it has {heart:.0f}% right, by heart"
+            hint = (
+                "Were images and texts of both splits made in one way? Else take more data, more "
+            )
+            hint += "dropout or weight decay; training longer does not help."
         yield finding("not-better-than-prior", message, hint=hint)
     if name == "accuracy" and best > EASY and prior.score > EASY_PRIOR:
         message = f"accuracy {metric.shown(best)} says little: {metric.shown(prior.score)} need no "
-        hint = "Look at the answers: saccade show DATA. Are most of them the same?"
+        hint = "Look at the answers: saccade check DATA. Are most of them the same?"
         yield finding("too-easy", f"{message}image ({prior.title})", hint=hint)
 
 

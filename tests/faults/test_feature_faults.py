@@ -82,6 +82,20 @@ def near_copies(features, splits):
     return features
 
 
+def changed_copies(features, splits):
+    """As of images that were cut or turned: far nearer to their originals than to all others."""
+    drawn = np.random.default_rng(0)
+    images = drawn.normal(0, 1, (len(features), 1, features.shape[2]))
+    val = np.flatnonzero(splits == "val")
+    images[val] = images[: len(val)] + 0.3 * images[val]
+    return features + 50 * images
+
+
+def drawn_into_training(features, splits):
+    features[splits == "train", 0] += 5
+    return features
+
+
 def one_row(features, _):
     features[::10] = features[0]
     return features
@@ -102,6 +116,8 @@ FAULTS = {
     "random numbers": (noise, "features-unrelated"),
     "shuffled against the ids": (shuffled, "features-unrelated"),
     "near copies in validation": (near_copies, "near-copied-images"),
+    "changed copies in validation": (changed_copies, "near-copied-images"),
+    "a mark on training images": (drawn_into_training, "splits-look-different"),
 }  # fmt: skip
 
 

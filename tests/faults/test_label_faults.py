@@ -161,3 +161,25 @@ def test_every_finding_is_in_the_documentation():
     text = (ROOT / "docs/check.md").read_text(encoding="utf-8")
     for name, info in FINDINGS.items():
         assert f"| `{name}` | {info.group} | {info.level} |" in text, name
+
+
+@pytest.mark.parametrize("most", [40, None])
+def test_texts_that_a_column_cut(folder_of, records, most):
+    drawn = random.Random(0)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["".join(drawn.choices(letters, k=drawn.randint(2, 9))) for _ in range(300)]
+
+    def told(one):
+        text = " ".join(drawn.choices(words, k=drawn.randint(4, 14)))[:most].strip()
+        return one._replace(text=text, words=tuple(text.split()))
+
+    found = names(folder_of(captions=with_words([told(one) for one in records.captions])[0]))
+    assert ("texts-cut-off" in found) == (most is not None)
+
+
+def test_sentences_of_one_length_are_not_cut(folder_of, records):
+    made = []
+    for place, one in enumerate(records.captions):
+        text = f"a photo of thing number {place:04d}"
+        made.append(one._replace(text=text, words=tuple(text.split())))
+    assert "texts-cut-off" not in names(folder_of(captions=with_words(made)[0]))

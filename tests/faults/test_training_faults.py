@@ -26,7 +26,7 @@ from saccade.recipes.catalogue import RECIPES
 from saccade.training import probes
 from saccade.training.probes import probe, setting_findings
 from saccade.training.train import train
-from saccade.training.watchdog import Watchdog
+from saccade.training.watchdog import Prior, Watchdog, against_prior
 from tests.worlds import make_world, write_pixels
 
 VQA, CAPTIONS = "show-ask-attend-answer", "show-attend-tell"
@@ -284,7 +284,8 @@ class TestPredictions:
         questions = folder.questions("val")
         given = {one.id: answer(one) for one in questions}
         scored = score_answers(given, questions)
-        base = {"scores": scored.scores, "waiting": 0.0, "seconds": 1.0, **row}
+        train = {"train_metric": "top-1", "train_score": 50.0}
+        base = {"scores": scored.scores, "waiting": 0.0, "seconds": 1.0, **train, **row}
         rows = [{**base, "loss": loss, "epoch": epoch, "step": step} for loss in losses]
         watchdog = Watchdog(RECIPES[VQA].train.replace(epochs=20), 4.0)
         watchdog.epoch(rows, scored, folder, is_last=is_last)
@@ -313,6 +314,16 @@ class TestPredictions:
         """It answers each question as most often in training: half of these are right."""
         found, _ = self.after(world, lambda one: "no" if "Is it" in one.text else "cow")
         assert found == ["not-better-than-prior"]
+
+    def test_training_examples_that_are_learnt_by_heart(self, world):
+        told = []
+        rows = [{"scores": {"accuracy": 30.0}, "train_metric": "top-1", "train_score": 99.0}]
+        for score in (99.0, 40.0):
+            rows[-1]["train_score"] = score
+            (one,) = against_prior(rows, Prior("no image", 31.0, False))
+            told.append(one.hint)
+        assert "dropout" in told[0]
+        assert "longer" in told[1]
 
     def test_a_loss_that_is_the_same_in_all_epochs(self, world):
         _, lost = self.after(world, lambda one: one.best_answer, losses=[3.97871, 3.97869, 3.9787])
