@@ -105,6 +105,18 @@ def test_question_only_uses_whole_questions():
     assert question_only(training, training[:2]) == {0: "no", 1: "yes"}
 
 
+def test_question_only_learns_a_few_questions_that_are_often_asked():
+    """Nine questions of 120 images each: an epoch over the different ones is a single step."""
+    answers = [[f"{place}-{word}" for word in ("often", "seldom")] for place in range(9)]
+    training = [
+        question(9 * image + place, f"what is {place}?", answers[place][image % 3 == 0])
+        for image in range(120)
+        for place in range(9)
+    ]
+    found = question_only(training, training[:9])
+    assert [found[place] for place in range(9)] == [often for often, _ in answers]
+
+
 def test_question_only_is_seeded_and_leaves_the_seed_of_others_alone():
     training = invented_questions(300, 2)
     torch.manual_seed(7)

@@ -96,8 +96,9 @@ FINDINGS: Table[FindingInfo] = Table(
             "labels",
             "warning",
             "training questions: over 80 % contain their own answer",
-            "Captions were taken for questions and their words for answers.",
-            "See some of them (examples below), and give real questions.",
+            "Captions were taken for questions and their words for answers; or the answer was exported "
+            "into the question.",
+            "Look at some of them, and give real questions.",
         ),
         "statements": FindingInfo(
             "labels",
@@ -105,7 +106,7 @@ FINDINGS: Table[FindingInfo] = Table(
             "training questions: over 50 % look like statements (English: no question mark, no "
             "question word)",
             "Captions or titles were taken for questions.",
-            "See some of them (examples below), and give real questions.",
+            "Look at some of them, and give real questions.",
         ),
         "questions-equal": FindingInfo(
             "labels",

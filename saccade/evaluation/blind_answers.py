@@ -63,6 +63,10 @@ def commonest(shares: Mapping[str, float]) -> str:
     return max(shares, key=lambda answer: shares[answer])
 
 
+LEAST_STEPS = 200
+"""Of the classifier: where few different questions are asked, its epochs are a step each."""
+
+
 def question_only(
     training: Sequence[Question],
     questions: Sequence[Question],
@@ -159,8 +163,9 @@ def _fit(
         torch.optim.SparseAdam(model.bag.parameters(), lr=rate),
         torch.optim.Adam(model.answer.parameters(), lr=rate),
     )
+    batch_size = min(128 if len(targets) < 50_000 else 512, len(targets))
     epochs = min(max(200_000 // len(targets), 4), 40)
-    batch_size = 128 if len(targets) < 50_000 else 512
+    epochs = max(epochs, -(-LEAST_STEPS * batch_size // len(targets)))
     order = np.concatenate([random.permutation(len(targets)) for _ in range(epochs)])
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]

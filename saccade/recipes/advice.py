@@ -23,6 +23,8 @@ EPOCHS = 40
 """How often a VQA run sees each question, where `STEPS` allow it."""
 STEPS = 800, 40_000
 """Fewest and most steps of a VQA run."""
+CAPTION_STEPS = 100
+"""Fewest steps of a captioner; `train` warns of fewer."""
 WARM_UP = 20
 """One step in so many is of the warm-up."""
 SMALL_VALIDATION = 1000
@@ -109,7 +111,8 @@ def _for_questions(folder: "DataFolder", base: Recipe, questions: int) -> Iterat
 def _for_captions(folder: "DataFolder", base: Recipe, captions: int) -> Iterator[AdvisedSetting]:
     steps_an_epoch = math.ceil(captions / base.train.batch_size)
     epochs = 10 if captions < 100_000 else 6
-    yield from _length(epochs * steps_an_epoch, steps_an_epoch, f"{captions:,} training captions")
+    steps = max(epochs * steps_an_epoch, CAPTION_STEPS)
+    yield from _length(steps, steps_an_epoch, f"{captions:,} training captions")
     least = 3 if captions < 50_000 else 5
     yield AdvisedSetting("text.min_count", f"{least}", "3 below 50,000 captions, else 5")
 
