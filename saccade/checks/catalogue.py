@@ -96,8 +96,8 @@ FINDINGS: Table[FindingInfo] = Table(
             "labels",
             "warning",
             "training questions: over 80 % contain their own answer",
-            "Captions were taken for questions and their words for answers; or the answer was exported "
-            "into the question.",
+            "Captions were taken for questions and their words for answers; or the answer was "
+            "exported into the question.",
             "Look at some of them, and give real questions.",
         ),
         "statements": FindingInfo(
