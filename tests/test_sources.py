@@ -12,7 +12,6 @@ from saccade.core.errors import BadConfig, BadData, SaccadeWarning
 from saccade.data.folder import DataFolder, fingerprint
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question
 from saccade.datasets import catalogue, detect, diagnose
-from saccade.datasets import prepare as prepare_module
 from saccade.datasets.catalogue import SOURCES, Source, read_source, reason
 from saccade.datasets.detect import recognise
 from saccade.datasets.prepare import prepare
@@ -480,7 +479,7 @@ class TestPlugins:
         ]
         monkeypatch.setattr(tables, "entry_points", lambda group: points)
         table = tables.Table("source", catalogue._SOURCES, "saccade.datasets", catalogue._check)
-        for module in (catalogue, detect, diagnose, prepare_module):
+        for module in (catalogue, detect, diagnose):
             monkeypatch.setattr(module, "SOURCES", table)
         return table
 
