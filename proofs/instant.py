@@ -1,11 +1,12 @@
 """Help, listings, settings and cheap refusals: CPU seconds, and what was imported."""
 
 import os
-import resource
-import subprocess
 import sys
 
+from proofs.yardstick import cpu_seconds, slowness
+
 AT_MOST = 0.4
+"""CPU seconds, as the next one, on the machine of `proofs.yardstick`."""
 HELP_AT_MOST = 0.3
 COMMANDS = (
     ("--help",),
@@ -33,36 +34,18 @@ finally:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-def cpu_seconds(*arguments: str) -> tuple[float, str]:
-    """CPU seconds of a command, the best of three, and what it wrote to stderr."""
-    best, said = float("inf"), ""
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(
-            [sys.executable, "-c", CODE, *arguments], capture_output=True, text=True, check=False
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        best, said = min(best, spent), done.stderr
-    return best, said
-
-
 def prove() -> list[str]:
     """What is wrong, a sentence each; the figures are printed."""
-    wrong = []
+    wrong, slow = [], slowness()
     for arguments in COMMANDS:
-        seconds, errors = cpu_seconds(*arguments)
+        seconds, done = cpu_seconds([sys.executable, "-c", CODE, *arguments])
         print(f"  {seconds:.2f} CPU s  saccade {' '.join(arguments)}")
-        if seconds >= (HELP_AT_MOST if arguments == ("--help",) else AT_MOST):
+        if seconds >= slow * (HELP_AT_MOST if arguments == ("--help",) else AT_MOST):
             wrong.append(f"saccade {' '.join(arguments)} takes {seconds:.2f} CPU s")
-        if "Traceback" in errors:
-            wrong.append(f"saccade {' '.join(arguments)}: {errors.strip().splitlines()[-1]}")
-    code = "import time, saccade.training.train; print(time.process_time())"
-    done = [
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
-        for _ in range(3)
-    ]
-    print(f"  {min(done):.2f} CPU s  import saccade.training.train")
-    if min(done) > 3.0:
-        wrong.append(f"import saccade.training.train takes {min(done):.2f} CPU s")
+        if "Traceback" in done.stderr:
+            wrong.append(f"saccade {' '.join(arguments)}: {done.stderr.strip().splitlines()[-1]}")
+    seconds, _ = cpu_seconds([sys.executable, "-c", "import saccade.training.train"])
+    print(f"  {seconds:.2f} CPU s  import saccade.training.train")
+    if seconds > slow * 3.0:
+        wrong.append(f"import saccade.training.train takes {seconds:.2f} CPU s")
     return wrong

@@ -7,14 +7,15 @@ python -m proofs.mistakes FOLDER      those that need no torch, in FOLDER, as JS
 
 import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from proofs.yardstick import cpu_seconds, slowness
+
 AT_MOST = 0.5
+"""CPU seconds on the machine of `proofs.yardstick`."""
 # An installed package has its bytecode; one that is compiled anew each time is no user's.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 CODE = "from saccade.cli.main import main; main()"
@@ -205,33 +206,27 @@ def _fail(mistake: Mistake, out: int) -> None:
 
 def prove() -> list[str]:
     """What is wrong, a sentence each; what is said is printed."""
-    wrong, slow = [], []
-    source = str(Path.cwd())
+    wrong, spent = [], dict[str, float]()
+    source, factor = str(Path.cwd()), slowness()
     with tempfile.TemporaryDirectory() as folder:
         make_place(Path(folder))
         for mistake in MISTAKES:
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            done = subprocess.run(
-                [sys.executable, "-c", CODE, *mistake.words],
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=folder,
-                env={**os.environ, "PYTHONPATH": source},
-            )
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            said = " ".join(done.stderr.split())
-            print(f"  {spent:.2f} CPU s  saccade {mistake.command}\n      {said}")
+            command = [sys.executable, "-c", CODE, *mistake.words]
+            environment = {**os.environ, "PYTHONPATH": source}
+            seconds, done = cpu_seconds(command, 2, cwd=folder, env=environment)
+            spent[mistake.command], said = seconds, " ".join(done.stderr.split())
+            print(f"  {seconds:.2f} CPU s  saccade {mistake.command}\n      {said}")
             if done.returncode not in (1, 2) or "Traceback" in said:
                 wrong.append(f"saccade {mistake.command}: status {done.returncode}, {said[-200:]}")
             if mistake.named not in said or mistake.way not in said:
                 wrong.append(f"saccade {mistake.command} does not say {mistake.way!r}")
-            if spent >= AT_MOST:
-                slow.append(mistake.command)
-    print(f"  {len(MISTAKES) - len(slow)} of {len(MISTAKES)} under {AT_MOST} CPU s")
+    most = AT_MOST * min(factor, slowness())
+    for bar in (AT_MOST, most):
+        under = sum(seconds < bar for seconds in spent.values())
+        print(f"  {under} of {len(MISTAKES)} under {bar:.2f} CPU s")
+    slow = [command for command, seconds in spent.items() if seconds >= most]
     if len(slow) * 8 > len(MISTAKES):  # 35 of 40
-        wrong.append(f"{len(slow)} take {AT_MOST} CPU s or more: {', '.join(slow)}")
+        wrong.append(f"{len(slow)} take {most:.2f} CPU s or more: {', '.join(slow)}")
     return wrong
 
 
