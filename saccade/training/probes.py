@@ -147,7 +147,9 @@ def probe(
         own.train(seconds, needed)
         if own.fell(needed):
             return [*own.findings(), finding("model-tried", own.course(), numbers=own.numbers())]
-        if own.steps < min(MIN_STEPS, STEPS):
+        # Cut short by the clock, it need not have come as far as in all steps.
+        on_its_way = own.steps < STEPS and own.fell(needed * own.steps / STEPS)
+        if own.steps < min(MIN_STEPS, STEPS) or on_its_way:
             why = f"it made {own.steps} steps in {seconds:.3g} seconds: too few to tell"
             return [finding("model-not-tried", why, numbers=own.numbers())]
         without = config.optimiser.replace(weight_decay=0.0)

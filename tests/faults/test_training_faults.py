@@ -4,6 +4,8 @@ import copy
 import json
 import shutil
 from io import StringIO
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -182,14 +184,14 @@ def test_no_small_schedule_is_doubted_on_shapes(name):
 
 class TestProbe:
     @staticmethod
-    def found(folder, name=f"{VQA}-small", *changes):
+    def found(folder, name=f"{VQA}-small", *changes, seconds=3600):
         recipe = load_recipe_for(folder, name, ["train.batch_size=10", *changes])
         experiment = assemble(recipe, folder)
         examples = TASKS[recipe.task].examples(experiment, "train")
         torch.manual_seed(0)
         model = build(experiment.recipe, experiment.sizes, experiment.store.header.preprocessing)
         before = torch.get_rng_state(), copy.deepcopy(model.state_dict())
-        found = probe(model, examples, recipe, recipe.train, seconds=3600)
+        found = probe(model, examples, recipe, recipe.train, seconds=seconds)
         assert torch.equal(before[0], torch.get_rng_state())
         assert all(torch.equal(value, before[1][key]) for key, value in model.state_dict().items())
         return {one.name: one for one in found if one.level != "note"}
@@ -212,6 +214,17 @@ class TestProbe:
     )
     def test_settings_by_which_nothing_is_learnt(self, world, changes, name):
         assert name in self.found(world, f"{VQA}-small", *changes)
+
+    @pytest.mark.parametrize(
+        ("rate", "names"), [("1e-4", set()), ("1e-5", {"learning-rate-too-low"})]
+    )
+    def test_a_trial_that_the_clock_ends_is_judged_by_its_steps(
+        self, world, monkeypatch, rate, names
+    ):
+        """After 39 of 100 steps the loss has to be on its way, not at its aim."""
+        monkeypatch.setattr(probes, "time", SimpleNamespace(monotonic=count().__next__))
+        changes = f"{RATE}={rate}", "train.epochs=40"
+        assert self.found(world, f"{VQA}-small", *changes, seconds=40).keys() == names
 
     def test_questions_whose_words_are_all_unknown(self, world):
         found = self.found(world, f"{VQA}-small", "text.min_count=100000")
