@@ -5,7 +5,8 @@ import os
 import shutil
 import signal
 from collections import Counter
-from itertools import product
+from contextlib import contextmanager
+from itertools import count, product
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,21 @@ from tests.test_every_model import CAPTION, SIZES, VQA, batch_for
 from tests.worlds import make_world, write_untrained_run
 
 START, END = 9, 10
+
+
+@contextmanager
+def interrupted(monkeypatch, at):
+    """Ctrl-C in a step of the trainings within, counted over all of them; it must end them."""
+    steps = count(1)
+
+    def interrupt(view, progress):
+        if next(steps) == at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("saccade.training.progress.TrainingView.step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            yield
 
 
 def member(name, seed, sizes=SIZES):
@@ -299,18 +315,8 @@ class TestTrainingSeveralSeeds:
         straight, stopped = tmp_path / "straight", tmp_path / "stopped"
         given = {"device": "cpu", "watchdog": False, "changes": ["train.seed=4"], "seeds": 2}
         scores = saccade.train(recipe, world.path, straight, **given)
-        steps = 0
-
-        def interrupt(view, progress):
-            nonlocal steps
-            steps += 1
-            if steps == 14:  # of 10 in each member
-                os.kill(os.getpid(), signal.SIGINT)
-
-        with monkeypatch.context() as patch:
-            patch.setattr("saccade.training.progress.TrainingView.step", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                saccade.train(recipe, world.path, stopped, **given)
+        with interrupted(monkeypatch, 14):  # of 10 in each member
+            saccade.train(recipe, world.path, stopped, **given)
         assert not (stopped / "run.json").exists()
         with pytest.raises(BadRun, match="already"):
             saccade.train(recipe, world.path, stopped, **given)
@@ -394,18 +400,8 @@ class TestFolds:
         straight, stopped = tmp_path / "straight", tmp_path / "stopped"
         given = {"device": "cpu", "watchdog": False, "folds": 2}
         scores = saccade.train(recipe, world.path, straight, **given)
-        steps = 0
-
-        def interrupt(view, progress):
-            nonlocal steps
-            steps += 1
-            if steps == 8:  # of 6 in each member
-                os.kill(os.getpid(), signal.SIGINT)
-
-        with monkeypatch.context() as patch:
-            patch.setattr("saccade.training.progress.TrainingView.step", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                saccade.train(recipe, world.path, stopped, **given)
+        with interrupted(monkeypatch, 8):  # of 6 in each member
+            saccade.train(recipe, world.path, stopped, **given)
         with pytest.raises(BadRun, match="other records"):
             saccade.train(recipe, world.path, stopped, **given | {"folds": 3, "resume": True})
         assert saccade.train(recipe, world.path, stopped, resume=True, **given) == scores

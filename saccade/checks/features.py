@@ -230,7 +230,7 @@ def _distances(
 
     Distances are 1 less the cosine of what is left without the mean image. Those to the k-th
     nearest of many points grow like a power of k, which depends on how many numbers the features
-    vary in; it follows from the 20th and the 60th. With fewer images nothing is expected: 0.
+    vary in; it follows from the 20th and the 60th.
     """
     pooled = pooled.astype(np.float64)  # squares of the largest float32 are none of its numbers
     finite = pooled[train][np.isfinite(pooled[train]).all(axis=1)]
@@ -246,9 +246,8 @@ def _distances(
 
     known, wanted = direction(finite), direction(pooled[rest])
     parts = np.array_split(wanted, max(-(-len(wanted) // 256), 1))
-    if len(known) <= NEIGHBOURS[1]:
-        return np.concatenate([1 - (part @ known.T).max(axis=1) for part in parts]), np.zeros(1)
-    places = [0, *(k - 1 for k in NEIGHBOURS)]
+    # With few images the nearest stands for the others: it is as far as expected.
+    places = [0, *(k - 1 if len(known) > NEIGHBOURS[1] else 0 for k in NEIGHBOURS)]
     some = [np.partition(1 - part @ known.T, places, axis=1)[:, places] for part in parts]
     nearest, near, far = np.maximum(np.concatenate(some), 1e-12).T
     steps = np.log(NEIGHBOURS[0]) / np.log(NEIGHBOURS[1] / NEIGHBOURS[0])

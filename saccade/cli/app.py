@@ -295,8 +295,6 @@ DataFolderArgument = Annotated[Path, typer.Argument(metavar="DATA", help="What p
 DataFolderOption = Annotated[Path, typer.Option(help="The data folder, which prepare made.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="What train made.")]
 ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")]
-
-
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="See: saccade list recipes.", callback=check_recipe)
 ]

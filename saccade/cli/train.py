@@ -33,8 +33,11 @@ def demo(
     # Threads that wait by spinning, OpenMP's habit, stand still where other programs run.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     from saccade.core.devices import check_device
+    from saccade.recipes.load import load_recipe
 
     check_device(device)
+    for name in filter(None, (vqa, caption)):
+        load_recipe(name)
     from saccade.demo.run import DemoSettings
     from saccade.demo.run import demo as show_all
 

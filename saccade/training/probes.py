@@ -132,8 +132,8 @@ def probe(
     `config` is the recipe's training, with rules that name this model's weights. Warns where the
     loss does not fall (and whether it would at another learning rate), where a weight gets no
     gradient, where the output depends neither on the image nor on the question, or on padding. The
-    model and the random state are as before. A model that is too slow for `seconds` is not judged:
-    a note says so, as one says by how much the loss fell.
+    model and the random state are as before. A note says by how much the loss fell, or that the
+    model is too slow for `seconds`.
     """
     if config.self_critical is not None:
         why = "self-critical training begins with the weights of another run, which are not here"
