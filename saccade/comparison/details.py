@@ -44,7 +44,8 @@ def types(group: Group) -> Figure | None:
     """Accuracy by type of answer and of question; None for captions, which have no types."""
     rows, body = list[Row](), list[list[Cell]]()
     for kind in ("answer", "question"):
-        counts = Counter(group.runs[0].rows.get(f"{kind}_type", ()))
+        names = group.runs[0].rows.get(f"{kind}_type", ())
+        counts = Counter(names if any(names) else ())
         for name, count in counts.most_common():
             about = {"type_of": kind, "type": name, "questions": count}
             title = Cell(name or "(none)", f"type of {kind}", words=True)

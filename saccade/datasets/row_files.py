@@ -53,10 +53,13 @@ def first_row(path: Path) -> dict[str, Any]:
     return {name.strip(): value for name, value in zip(names, values, strict=False)}
 
 
-def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
+EXAMPLE = '{"image": ..., "question": ..., "answer": ...}'
+
+
+def read_rows(path: Path, example: str = EXAMPLE) -> tuple[Sequence[str], list[Row]]:
     """Names of the columns, and all rows, their values by these names.
 
-    Raises BadData for what cannot be read, with its line.
+    Raises BadData for what cannot be read, with its line; `example` is an object as it should be.
     """
     if re.fullmatch(PARQUET, path.name):
         found = [Row(path, f"row {n}", row) for n, row in enumerate(_parquet(path), start=1)]
@@ -74,8 +77,7 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
     for place, value in listed:
         if not isinstance(value, dict):
             message = f"{place} is {ascii(value)[:40]}, not an object {{…}}"
-            hint = 'Write {"image": ..., "question": ..., "answer": ...}.'
-            raise BadData(message, location=path, hint=hint)
+            raise BadData(message, location=path, hint=f"Write {example}.")
         rows.append(Row(path, place, value))
     return list(dict.fromkeys(name for row in rows for name in row.values)), rows
 

@@ -98,7 +98,8 @@ def score_answers(
     rows = _columns(found) | rows
     scores = _values(found)
     for kind in ("answer_type", "question_type") if "accuracy" in rows else ():
-        scores[f"per_{kind}"] = accuracy_by(rows[kind], rows["accuracy"])
+        if any(rows[kind]):  # many data sets have no types
+            scores[f"per_{kind}"] = accuracy_by(rows[kind], rows["accuracy"])
     return ScoredExamples(
         {**scores, "revision": options.revision, "questions": len(questions)},
         [{"question_id": id_, "answer": text} for id_, text in zip(ids, answers, strict=True)],

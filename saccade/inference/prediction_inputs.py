@@ -207,6 +207,10 @@ def _of_files(given: Sequence[Path], questions: Sequence[str] | None) -> Inputs:
     if not is_text(questions) or not all(map(str.strip, questions)):
         message = f"{ascii(list(questions))[:60]}: a question is empty, or no UTF-8 text"
         raise BadConfig(message, location="--question", hint='Write it in quotes: "What is this?"')
+    if len(set(questions)) < len(questions):
+        (twice, _), *_ = Counter(questions).most_common(1)
+        message = f"{ascii(twice)[:60]} is asked twice"
+        raise BadConfig(message, location="--question", hint="Give each question once.")
     asked = list(product(range(len(images)), questions))
     place = np.array([number for number, _ in asked])
     names: list[Id] = [image.file for image in images]

@@ -176,7 +176,7 @@ def _torch_file(path: Path) -> Any:
 def _json(path: Path) -> list[Row] | Entries:
     """Rows of a list or of JSON lines, or the entries of an object."""
     if not read_start(path).lstrip().startswith("{") or json_lines(path):
-        return read_rows(path)[1]
+        return read_rows(path, '{"question_id": ..., "answer": ...}')[1]
     if path.name.endswith(".gz"):  # a parsed object no longer has the keys that stand twice
         raise BadData("is a packed JSON object", location=path, hint="Unpack it first.")
     return Entries(read_entries(path, dict))

@@ -241,7 +241,8 @@ def _refuse_doubled(file: PredictionFile, best: _Candidate) -> None:
         first = file.rows[places[0]]
         other = next(p for p in places[1:] if best.found[p] == best.found[places[0]])
         what = _name(first.values.get(best.column))
-        message = f"has {len(doubled):,} ids more than once, such as {best.column} {what} "
+        ids = "one id" if len(doubled) == 1 else f"{len(doubled):,} ids"
+        message = f"has {ids} more than once, such as {best.column} {what} "
         message += f"({first.place} and {file.rows[other].place})"
         hint = "Keep one prediction for each; were two files put behind each other?"
         raise BadData(message, location=file.path, hint=hint)

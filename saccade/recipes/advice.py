@@ -28,7 +28,7 @@ CAPTION_STEPS = 100
 WARM_UP = 20
 """One step in so many is of the warm-up."""
 SMALL_VALIDATION = 1000
-"""Below so many questions a single epoch's validation score goes up and down by points."""
+"""Below so many questions, or images with captions, an epoch's score goes up and down by points."""
 
 FOLDED_VALIDATION = 500
 """Below so many questions `train --folds` is named, which validates on all images."""
@@ -100,12 +100,7 @@ def _for_questions(folder: "DataFolder", base: Recipe, questions: int) -> Iterat
     several = sum(folder.answer_counts().values()) > questions
     reason = "several people answered" if several else "one person answered"
     yield AdvisedSetting("answers.target", "shares" if several else "best", reason)
-    scored = folder.about["splits"].get("val", {}).get("questions", 0)
-    if scored < SMALL_VALIDATION:
-        reason = f"{scored:,} validation questions: one epoch's score is partly luck"
-        if scored < FOLDED_VALIDATION:
-            reason += "; train --folds 5 validates on all images"
-        yield AdvisedSetting("train.select_smoothing", "0.7", reason)
+    yield from _selection(folder, "questions")
 
 
 def _for_captions(folder: "DataFolder", base: Recipe, captions: int) -> Iterator[AdvisedSetting]:
@@ -115,6 +110,17 @@ def _for_captions(folder: "DataFolder", base: Recipe, captions: int) -> Iterator
     yield from _length(steps, steps_an_epoch, f"{captions:,} training captions")
     least = 3 if captions < 50_000 else 5
     yield AdvisedSetting("text.min_count", f"{least}", "3 below 50,000 captions, else 5")
+    yield from _selection(folder, "images")
+
+
+def _selection(folder: "DataFolder", examples: str) -> Iterator[AdvisedSetting]:
+    """A smoothed score chooses the epoch where few `examples`, as the folder counts them, score."""
+    scored = folder.about["splits"].get("val", {}).get(examples, 0)
+    if scored < SMALL_VALIDATION:
+        reason = f"{scored:,} validation {examples}: one epoch's score is partly luck"
+        if examples == "questions" and scored < FOLDED_VALIDATION:
+            reason += "; train --folds 5 validates on all images"
+        yield AdvisedSetting("train.select_smoothing", "0.7", reason)
 
 
 def _length(steps: int, steps_an_epoch: int, of: str) -> Iterator[AdvisedSetting]:
