@@ -56,6 +56,7 @@ class ExtractOptions(TypedDict, total=False):
     interpolation: Literal["bilinear", "bicubic"] | None
     views: int
     augment: Mapping[str, str | int | float | bool]
+    shard: str | None
     dtype: Literal["float16", "float32"] | None
     batch_size: int | None
     workers: int

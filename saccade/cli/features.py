@@ -1,5 +1,6 @@
 """Commands about features: extract, import-features, store."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -44,6 +45,12 @@ AugmentOption = Annotated[
         help="How these are changed: crop=0.6, flip=true, colour=0.2, rotation=0, seed=0.",
     ),
 ]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N/ALL", help="Only the Nth of so many parts, for other processes or machines."
+    ),
+]
 NumbersOption = Annotated[
     Literal["float16", "float32"] | None, typer.Option(help="float16, but uint8 for pixels.")
 ]
@@ -74,6 +81,7 @@ def extract(
     interpolation: Annotated[Literal["bilinear", "bicubic"] | None, typer.Option()] = None,
     views: ViewsOption = 1,
     augment: AugmentOption = None,
+    shard: ShardOption = None,
     dtype: NumbersOption = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images at once; default: 32 on a GPU, 8 on a CPU.")
@@ -101,12 +109,16 @@ def extract(
         interpolation=interpolation,
         views=views,
         augment={key: number(value) for key, value in pairs(augment).items()},
+        shard=shard,
         dtype=dtype,
         batch_size=batch_size,
         workers=workers,
         image_root=image_root,
         device=device,
     )
+    if shard:
+        merge = shlex.join(["saccade", "store", "merge", str(store.parent)])
+        return app.Result(_header(store), [f"When all shards are there: {merge}"])
     return _made(store, data, recipe or ("RECIPE" if network == "pixels" else None))
 
 
@@ -217,3 +229,20 @@ def convert(
     )
     home = data or (made.parent.parent if made.parent.name == "features" else Path("DATA"))
     return _made(made, home)
+
+
+@store.command()
+def merge(
+    given: Annotated[
+        list[Path],
+        typer.Argument(metavar="SHARDS...", help="DATA/shards/NAME, or the folders of the shards."),
+    ],
+    data: Annotated[
+        Path | None, typer.Option(help="The data folder, where the shards are not in it.")
+    ] = None,
+) -> app.Result:
+    """Make one store of the shards of `extract --shard`."""
+    from saccade.features.shards import merge_shards
+
+    made = merge_shards(given, data, app.echo)
+    return _made(made, made.parent.parent)

@@ -23,9 +23,10 @@ from saccade.features.backbones import Backbone, build_backbone, choose_backbone
 from saccade.features.images import ImageBatches, ReadBatch
 from saccade.features.progress import extraction_bar, say_complete, say_made, say_remarks, say_start
 from saccade.features.settings import PIXELS, ExtractSettings
+from saccade.features.shards import shard_of, shard_path
 from saccade.features.statistics import image_statistics, replaced_files
-from saccade.features.store import FeatureStore, StoreHeader, images_fingerprint, keeps_statistics
-from saccade.features.store_format import BACKBONE
+from saccade.features.store import StoreHeader, images_fingerprint, keeps_statistics
+from saccade.features.store_format import BACKBONE, open_array
 from saccade.features.store_writer import StoreWriter
 
 PREPROCESSING = ("size", "resize", "resize_to", "mean", "std", "interpolation")
@@ -56,13 +57,15 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     device = choose_device(chosen.device)
     batch_size = chosen.batch_size or (8 if device.type == "cpu" else 32)
     network = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
-    header = _header_of(network, chosen, folder, images)
-    path = folder.store_path(chosen.name or _usual_name(header))
+    header = _header_of(network, chosen, folder, images, batch_size)
+    name = chosen.name or _usual_name(header)
+    whole = header.shard is None
+    path = folder.store_path(name) if whole else shard_path(folder.path, name, header.shard)
     header = header.model_copy(update={"statistics": keeps_statistics(path)})
     ids = np.array([image.id for image in images], dtype=np.int64)
     with StoreWriter(path, header, ids, network.nbytes) as writer:
         if writer.complete:
-            _refuse_replaced(path, folder, images)
+            _refuse_replaced(path, header, folder, images)
             say_complete(path, len(writer.skipped))
             return path
         if (kept := path / BACKBONE).exists():  # the network that the store was begun with
@@ -71,8 +74,9 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
             network.save(kept)
         network.to(device)
         # All plain views, then all second ones: a chunk is a range of rows.
-        left = (images * chosen.views)[writer.done :]
-        views = [view for view in range(chosen.views) for _ in images][writer.done :]
+        rows = slice(header.first_row + writer.done, header.last_row)
+        left = (images * chosen.views)[rows]
+        views = [view for view in range(chosen.views) for _ in images][rows]
         source = folder.image_root, left, header.preprocessing
         batches = partial(ImageBatches, *source, views=views, augmentation=header.augmentation)
         few = batches(max(min(4, batch_size, len(left)), 1))
@@ -86,14 +90,20 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
                 told = say_remarks(read.remarks, told)
                 bar.advance(bar.task_ids[0], len(read.readable))
         writer.finish()
-        say_made(path, writer.skipped, len(images), told)
+        count = len({one.id for one in (images * chosen.views)[header.first_row : header.last_row]})
+        say_made(path, writer.skipped, count, told)
     return path
 
 
 def _header_of(
-    network: Backbone, chosen: ExtractSettings, folder: DataFolder, images: list[ImageRecord]
+    network: Backbone,
+    chosen: ExtractSettings,
+    folder: DataFolder,
+    images: list[ImageRecord],
+    batch_size: int,
 ) -> StoreHeader:
-    """The header of a store that is begun."""
+    """The header of a store, or of a shard of one, that is begun."""
+    rows, shard = len(images) * chosen.views, chosen.shard
     wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
     preprocessing = preprocessing_for(network.spec, window=folder.window, **wishes)
     return StoreHeader(
@@ -105,6 +115,7 @@ def _header_of(
         ids_count=len(images),
         views=chosen.views,
         augmentation=chosen.augment if chosen.views > 1 else None,
+        shard=shard_of(shard, rows, batch_size) if shard else None,
         dataset_fingerprint=images_fingerprint(images),
         complete=False,
         command=chosen.command(folder.path),
@@ -160,12 +171,15 @@ def _with_statistics(
     return stored | {"statistics": image_statistics(*given, files)}
 
 
-def _refuse_replaced(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) -> None:
+def _refuse_replaced(
+    path: Path, header: StoreHeader, folder: DataFolder, images: Sequence[ImageRecord]
+) -> None:
     """Raise BadStore where image files are not those that a complete store was made of."""
-    table = FeatureStore.open(path).statistics
-    if table is None:
+    if not header.statistics:
         return
-    if found := replaced_files(folder.image_root, images, table["file"]).files:
+    table = open_array(path, "statistics", *header.columns()["statistics"])
+    plain = images[header.first_row : header.last_row]
+    if found := replaced_files(folder.image_root, plain, table["file"][: len(plain)]).files:
         message = f"{len(found):,} image files were replaced since the features were extracted"
         message += f", the first is {found[0]}"
         hint = f"Delete the folder {path} and give the same command again, or another --name."

@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from saccade.core.errors import BadConfig
 from saccade.core.settings import Settings
@@ -164,6 +164,8 @@ class ExtractSettings(Settings):
     """Of each image, for training: the plain one, and others that are changed at random."""
     augment: Augmentation = Augmentation()
     """How the others are changed."""
+    shard: str | None = Field(None, pattern=r"^[1-9]\d{0,5}/[1-9]\d{0,5}$")
+    """`3/16`: only the third of sixteen parts of the store, for `saccade store merge`."""
     dtype: Literal["float16", "float32"] | None = None
     """By default float16; pixels are uint8."""
     batch_size: int | None = Field(None, ge=1)
@@ -177,6 +179,13 @@ class ExtractSettings(Settings):
     """Where the images are now, if they have moved."""
     progress: bool | None = None
     """Show a bar; by default on a terminal only."""
+
+    @field_validator("shard")
+    @classmethod
+    def _is_a_shard(cls, shard: str | None) -> str | None:
+        if shard and int(shard.partition("/")[0]) > int(shard.partition("/")[2]):
+            raise ValueError(f"there is no part {shard}: they are numbered from 1")
+        return shard
 
     @model_validator(mode="after")
     def _scale_of_colours(self) -> Self:

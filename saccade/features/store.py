@@ -61,6 +61,26 @@ NAMED = 5
 """Damages that a message names."""
 
 
+class Shard(Settings):
+    """One of the parts that `extract --shard` divides a store into: consecutive rows of it."""
+
+    number: int = Field(ge=1)
+    of: int = Field(ge=1)
+    start: int = Field(ge=0)
+    """Its first row in the whole store."""
+    end: int
+    """The row behind its last one."""
+
+    @model_validator(mode="after")
+    def _holds_rows(self) -> Self:
+        if self.number > self.of or self.start >= self.end:
+            raise ValueError(f"there is no part {self} of a store")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
 class StoreHeader(Settings):
     """The contents of `header.json`."""
 
@@ -91,6 +111,8 @@ class StoreHeader(Settings):
     """Of each image: the plain one, and others that are changed at random, for training."""
     augmentation: Augmentation | None = None
     """How these were made."""
+    shard: Shard | None = None
+    """Which rows these are, where they are not all."""
     dataset_fingerprint: str
     """Of the data set's images, see `images_fingerprint`."""
     complete: bool
@@ -107,12 +129,24 @@ class StoreHeader(Settings):
             raise ValueError(f"{self.dtype} and a scale of {self.scale} contradict each other")
         if (self.views > 1) != (self.augmentation is not None):
             raise ValueError(f"{self.views} views contradict augmentation: {self.augmentation}")
+        if self.shard and self.shard.end > self.ids_count * self.views:
+            raise ValueError(f"shard {self.shard} goes beyond {self.ids_count} images")
         return self
 
     @property
     def rows(self) -> int:
         """Of every array but the ids: all images' plain views, then all their second ones ..."""
-        return self.ids_count * self.views
+        return self.last_row - self.first_row
+
+    @property
+    def first_row(self) -> int:
+        """Its place in the whole store: above 0 for a later shard."""
+        return self.shard.start if self.shard else 0
+
+    @property
+    def last_row(self) -> int:
+        """The place behind the last row in the whole store."""
+        return self.shard.end if self.shard else self.ids_count * self.views
 
     @property
     def unit(self) -> str:
@@ -172,7 +206,11 @@ class FeatureStore:
         missing, not complete (with the command that goes on), damaged, or made for other images.
         """
         path, wanted = Path(path), None if images is None else sorted(images)
-        header = _complete_header(path)
+        header = complete_header(path)
+        if header.shard is not None:
+            message = f"is shard {header.shard} of a store"
+            hint = f"Put the shards together: saccade store merge {path.parent}"
+            raise BadStore(message, location=path, hint=hint)
         if wanted is not None and images_fingerprint(wanted) != header.dataset_fingerprint:
             message = "the store was made for other images than the data folder has now"
             hint = "Extract again under another --name, or prepare the data folder as it was."
@@ -291,7 +329,7 @@ def verify_store(path: Path) -> tuple[int, list[str]]:
     Returns how many images there are, and notes about files that are not the store's. Raises
     BadStore naming all that is damaged; a header that cannot be read is named alone.
     """
-    header = _complete_header(path)
+    header = complete_header(path)
     damage = find_damage(path, header.columns(), header.ids_count, header.regions)
     if damage:
         others = f"; and {len(damage) - NAMED} others" if len(damage) > NAMED else ""
@@ -314,6 +352,8 @@ def describe_store(path: Path) -> dict[str, Any]:
         "weights": backbone.weights + random,
         "weights SHA-256": backbone.weights_sha256,
         "images": f"{header.ids_count:,}",
+        "shard": header.shard
+        and f"{header.shard}: rows {header.first_row:,} to {header.last_row - 1:,}",
         "views": f"{header.views} of each" if header.views > 1 else None,
         "left out": f"{skipped:,} of these, which could not be read" if skipped else None,
         "input": f"{settings.width} x {settings.height} pixels ({settings.resize})",
@@ -343,7 +383,7 @@ def images_fingerprint(images: Iterable[ImageRecord]) -> str:
     return digest.hexdigest()
 
 
-def _complete_header(path: Path) -> StoreHeader:
+def complete_header(path: Path) -> StoreHeader:
     """The header of a store that is complete. Raises BadStore with the command that goes on."""
     header = read_header(path)
     if not header.complete:
