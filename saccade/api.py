@@ -172,6 +172,9 @@ def extract(
     backbone: str | None = None,
     *,
     recipe: "str | Path | Recipe | None" = None,
+    engine: Literal["none", "ray"] = "none",
+    address: str | None = None,
+    processes: int | None = None,
     **options: Unpack[ExtractOptions],
 ) -> Path:
     """Encode every image once with a frozen backbone, into a feature store of the data folder.
@@ -181,6 +184,10 @@ def extract(
         backbone: timm:NAME, transformers:NAME of a ViT, torchvision:NAME of a detector, or pixels.
         recipe: In its place: a recipe, whose backbone, size and preprocessing are taken, where
             `options` have no others.
+        engine: `ray` spreads the work over `processes` of the Ray cluster at `address`, which is
+            by default one that is started here for it.
+        address: Of a running cluster, such as HOST:6379.
+        processes: How many of them, each with a network of its own; by default 2.
         options: See `ExtractOptions`. A store made with equal options is completed.
 
     Returns:
@@ -196,6 +203,9 @@ def extract(
         >>> saccade.extract("data", "timm:test_resnet", weights="random", size=64, name="tiny")
         PosixPath('data/features/tiny')
     """
+    if engine != "ray" and (address or processes):
+        message = "address and processes are those of a Ray cluster"
+        raise BadConfig(message, hint="Give the engine ray, too, or leave them out.")
     _check_data(data)
     given = {name: value for name, value in options.items() if value is not None}
     if recipe is not None:
@@ -218,6 +228,10 @@ def extract(
 
     folder = DataFolder(Path(data), image_root=settings.image_root)
     refuse_wrong_root(folder.image_root, folder.images())
+    if engine == "ray":
+        from saccade.features.on_ray import extract_on_ray
+
+        return extract_on_ray(data, address, processes or 2, **dict(settings))
     from saccade.features.extract import extract as make
 
     return make(data, **dict(settings))

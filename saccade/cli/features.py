@@ -51,6 +51,10 @@ ShardOption = Annotated[
         metavar="N/ALL", help="Only the Nth of so many parts, for other processes or machines."
     ),
 ]
+EngineOption = Annotated[
+    Literal["none", "ray"],
+    typer.Option(help="What spreads the work over processes and machines."),
+]
 NumbersOption = Annotated[
     Literal["float16", "float32"] | None, typer.Option(help="float16, but uint8 for pixels.")
 ]
@@ -89,6 +93,13 @@ def extract(
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 0,
     image_root: Annotated[Path | None, typer.Option(help="Where the images are now.")] = None,
     device: app.DeviceOption = "auto",
+    engine: EngineOption = "none",
+    address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster; by default one is started here.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Of the engine ray; by default 2.")
+    ] = None,
 ) -> app.Result:
     """Encode every image once with a frozen network."""
     from saccade.api import extract as make
@@ -110,6 +121,9 @@ def extract(
         views=views,
         augment={key: number(value) for key, value in pairs(augment).items()},
         shard=shard,
+        engine=engine,
+        address=address,
+        processes=processes,
         dtype=dtype,
         batch_size=batch_size,
         workers=workers,

@@ -59,8 +59,8 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     network = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
     header = _header_of(network, chosen, folder, images, batch_size)
     name = chosen.name or _usual_name(header)
-    whole = header.shard is None
-    path = folder.store_path(name) if whole else shard_path(folder.path, name, header.shard)
+    shard = header.shard
+    path = shard_path(folder.path, name, shard) if shard else folder.store_path(name)
     header = header.model_copy(update={"statistics": keeps_statistics(path)})
     ids = np.array([image.id for image in images], dtype=np.int64)
     with StoreWriter(path, header, ids, network.nbytes) as writer:

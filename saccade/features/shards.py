@@ -78,7 +78,8 @@ def merge_shards(
             link_or_copy(weights, path / BACKBONE)
         for part, header in parts.items():
             if not np.array_equal(_ids(part, begun), ids):
-                raise BadStore("has other images than the first shard", location=part)
+                hint = f"Make it again: {header.command}"
+                raise BadStore("has other images than the first shard", location=part, hint=hint)
             for chunk, columns in _chunks(part, header, writer.done):
                 writer.add(**columns, skipped=chunk.skipped)
                 writer.close_chunk()
