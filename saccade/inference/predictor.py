@@ -2,14 +2,14 @@
 
 `saccade.load("runs/x")` gives a `Run`. An image is encoded once, however often it is asked about.
 
-Shapes: R regions, D numbers per region, G glimpses.
+Shapes: I images, R regions, D numbers per region.
 """
 
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, overload
 
 import numpy as np
 import torch
@@ -19,11 +19,11 @@ from torch.nn.utils.rnn import pad_sequence
 from saccade.config import DecodeConfig
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, SaccadeWarning
-from saccade.core.tasks import TaskName
+from saccade.core.tasks import TASK_INFO, TaskName
 from saccade.data.batch import Batch, Captioner, VqaBatch
 from saccade.data.reading import is_text
 from saccade.features.backbones import Backbone, build_backbone
-from saccade.features.images import read_image
+from saccade.features.images import ImageInput, image_name, open_image
 from saccade.features.preprocessing import (
     boxes_in_image,
     grid_boxes,
@@ -31,6 +31,7 @@ from saccade.features.preprocessing import (
     smaller_than_crop,
 )
 from saccade.features.reduction import Reducer
+from saccade.inference.answers import Answer, CaptionWord, GeneratedCaption
 from saccade.inference.batched import (
     AnsweredBatch,
     PredictedCaption,
@@ -41,6 +42,7 @@ from saccade.inference.batched import (
 )
 from saccade.inference.decoding import Rules, draw, replay, rules_of
 from saccade.inference.model import load_model
+from saccade.inference.occlusion import with_answer_map, with_word_maps
 from saccade.models.encoder import EncodedModel, without_encoder
 from saccade.run_folder import BACKBONE, OpenedRun, open_run, training_findings
 from saccade.text.segmentation import as_sentence
@@ -48,23 +50,6 @@ from saccade.text.tokenizers import as_question
 
 MAX_QUESTION = 5000
 """Characters of a question that are read: a network takes a step for each word."""
-
-
-class Answer(NamedTuple):
-    """An answer with its probability and the model's attention."""
-
-    text: str
-    top: list[tuple[str, float]]
-    """The likeliest answers with their probabilities, the likeliest first; over all answers they
-    sum to 1, except where the loss is "logistic" and each answer is predicted independently."""
-    attention: np.ndarray | None
-    """(G, R) one map per glimpse, each sums to 1; None for a model without attention."""
-    boxes: np.ndarray
-    """(R, 4) x0 y0 x1 y1 of each region as shares of the image's width and height."""
-    unknown: tuple[str, ...] = ()
-    """Words of the question that the model never learnt, as it cuts them."""
-    prior: list[tuple[str, float]] | None = None
-    """What the model's answer prior, which sees no image, finds likeliest; None without one."""
 
 
 class QuestionWords(NamedTuple):
@@ -75,24 +60,6 @@ class QuestionWords(NamedTuple):
     """Its words that the model never learnt, each once."""
     is_known: bool
     """Whether the model learnt at least one of its words."""
-
-
-class CaptionWord(NamedTuple):
-    """One word of a caption with the model's attention."""
-
-    text: str
-    attention: np.ndarray | None  # (R,)
-    sentinel: float | None
-    """Share of attention, 0..1, given to the sentence so far instead of the image."""
-
-
-class GeneratedCaption(NamedTuple):
-    """A caption that a model generated for an image."""
-
-    text: str
-    words: list[CaptionWord]
-    log_probability: float
-    boxes: np.ndarray  # (R, 4)
 
 
 class EncodedImage(NamedTuple):
@@ -115,16 +82,17 @@ class Run:
         """The model that takes regions, such as those of `encode`."""
         self.task = opened.header.recipe.task
 
-    def encode(self, image: str | Path) -> EncodedImage:
-        """Read an image file and extract its regions as the training features were.
+    def encode(self, image: ImageInput) -> EncodedImage:
+        """Read an image and extract its regions as the training features were.
 
-        Raises BadImage for a file that is no image, MissingWeights where the backbone's weights
-        are not at hand.
+        It is a path, the bytes of a file, a binary file that is open, an image of Pillow, or an
+        array of uint8, H x W x 3 or H x W. Raises BadImage for what is no image, MissingWeights
+        where the backbone's weights are not at hand.
         """
         preprocessing = self.opened.header.store.preprocessing
-        pixels = read_image(Path(image), preprocessing.window)
+        pixels = open_image(image, preprocessing.window)
         if remark := smaller_than_crop(pixels, preprocessing):
-            warnings.warn(f"{image} {remark}.", SaccadeWarning, stacklevel=2)
+            warnings.warn(f"{image_name(image)} {remark}.", SaccadeWarning, stacklevel=2)
         resized = resize_and_crop(pixels, preprocessing)[None]  # (1, 3, h, w)
         encoded = self.encode_pixels(resized, np.array([(pixels.shape[2], pixels.shape[1])]))
         count = int(encoded.mask.sum())
@@ -175,13 +143,13 @@ class Run:
 
     def ask(
         self,
-        image: str | Path | EncodedImage,
+        image: ImageInput | EncodedImage,
         question: str,
         top: int = 5,
         *,
         refuse_unknown: bool = True,
     ) -> Answer:
-        """Answer a question about an image: a file, or the result of `encode`.
+        """Answer a question about an image: as `encode` takes it, or the result of `encode`.
 
         Raises BadConfig for a run that writes captions, a `top` below 1, a question without a word,
         and, with `refuse_unknown`, one of which the model never learnt a word: its answer would be
@@ -225,7 +193,7 @@ class Run:
         assert config is not None
         return answer_batches(self.model, batches, answers, config.loss, top)
 
-    def _encoded(self, image: str | Path | EncodedImage) -> EncodedImage:
+    def _encoded(self, image: ImageInput | EncodedImage) -> EncodedImage:
         return image if isinstance(image, EncodedImage) else self.encode(image)
 
     def read_question(self, question: str) -> QuestionWords:
@@ -240,6 +208,51 @@ class Run:
         ids = vocabulary.encode(tokens) or [vocabulary.unknown]
         return QuestionWords(ids, unknown, len(words) > len(unknown))
 
+    @overload
+    def explain(
+        self, image: ImageInput | EncodedImage, question: str, *, top: int = 5
+    ) -> Answer: ...
+    @overload
+    def explain(
+        self,
+        image: ImageInput | EncodedImage,
+        question: None = None,
+        *,
+        beam_size: int | None = None,
+    ) -> GeneratedCaption: ...
+    def explain(
+        self,
+        image: ImageInput | EncodedImage,
+        question: str | None = None,
+        *,
+        top: int = 5,
+        beam_size: int | None = None,
+    ) -> Answer | GeneratedCaption:
+        """The answer of `ask`, or the caption of `caption`, with maps of what it rests on.
+
+        They are the model's attention, or, where it has none, the cost of hiding each region:
+        `map_kind` says which. Raises BadConfig as `check_question` and, for such a model, where the
+        image is one region, which cannot be hidden.
+        """
+        self.check_question(question)
+        encoded = self._encoded(image)
+        if question is None:
+            return with_word_maps(self, encoded, self.caption(encoded, beam_size))
+        answer = self.ask(encoded, question, top)
+        return with_answer_map(self, encoded, question, answer)
+
+    def check_question(self, question: str | None) -> None:
+        """Raise BadConfig where a question is missing, holds no word, or is not wanted."""
+        path, asks = self.opened.path, TASK_INFO[self.task].asks_question
+        if asks and question is None:
+            hint = "Give it a question."
+            raise BadConfig("this run answers questions", location=path, hint=hint)
+        if not asks and question is not None:
+            hint = "Leave the question out."
+            raise BadConfig("this run writes captions", location=path, hint=hint)
+        if question is not None:
+            self.refuse_wordless(question)
+
     @staticmethod
     def refuse_wordless(question: str) -> None:
         """Raise BadConfig for a question without a word, or of half characters."""
@@ -253,7 +266,7 @@ class Run:
         return question_batch(encoded.regions, encoded.mask, [0], [ids], pad)
 
     def sample(
-        self, image: str | Path | EncodedImage, count: int = 5, *, seed: int = 0, **options: Any
+        self, image: ImageInput | EncodedImage, count: int = 5, *, seed: int = 0, **options: Any
     ) -> list[str]:
         """Sample captions of an image, instead of searching for the likeliest one.
 
@@ -285,7 +298,7 @@ class Run:
             raise BadConfig(f"this run {message}", location=self.opened.path, hint=hint)
 
     def caption(
-        self, image: str | Path | EncodedImage, beam_size: int | None = None
+        self, image: ImageInput | EncodedImage, beam_size: int | None = None
     ) -> GeneratedCaption:
         """Write the caption of an image by beam search; `beam_size` is by default the recipe's.
 
