@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 MAX_QUESTIONS = 32
 """To one image in one request."""
@@ -12,8 +12,17 @@ MAX_WORDS = 200
 MAX_TOP = 100
 MAX_BEAMS = 20
 
+
+def _few_words(question: str) -> str:
+    if (count := len(question.split())) > MAX_WORDS:
+        raise ValueError(f"{count} words are more than {MAX_WORDS}")
+    return question
+
+
 RunName = Annotated[str, Field(max_length=200, description="One of /v1/runs.")]
-Question = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
+Question = Annotated[
+    str, Field(min_length=1, max_length=MAX_CHARACTERS), AfterValidator(_few_words)
+]
 Questions = Annotated[list[Question], Field(min_length=1, max_length=MAX_QUESTIONS)]
 Top = Annotated[int, Field(ge=1, le=MAX_TOP, description="Answers to give, the likeliest first.")]
 Beams = Annotated[
