@@ -28,7 +28,8 @@ export function mapFigure({ result, grid, picture, size, caption, announce }) {
     show(at);
     canvas.setAttribute("aria-label", describe(at));
   };
-  const chips = chipsOf(labels, maps, first, caption, present, (at) => announce(describe(at)));
+  const legend = caption ? "map_choice_words" : hidden ? "table_label" : "map_choice_glimpses";
+  const chips = chipsOf(labels, maps, first, legend, present, (at) => announce(describe(at)));
   present(first);
   return make(
     "figure",
@@ -106,7 +107,7 @@ function drawer(canvas, picture, maps, boxes, smooth) {
 }
 
 /** Radio buttons that look like the words: arrow keys, pointer and finger move over them. */
-function chipsOf(labels, maps, first, caption, present, announce) {
+function chipsOf(labels, maps, first, legend, present, announce) {
   const name = `map-${(figures += 1)}`;
   let chosen = first;
   const choose = (at, input) => {
@@ -123,7 +124,7 @@ function chipsOf(labels, maps, first, caption, present, announce) {
   const row = make(
     "fieldset",
     { className: "chips" },
-    make("legend", {}, text(caption ? "map_choice_words" : "map_choice_glimpses")),
+    make("legend", {}, text(legend)),
     chips,
   );
   row.addEventListener("pointermove", (event) => {
