@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         predict,
         prepare,
         score,
+        serve,
         sweep,
         train,
     )
@@ -38,6 +39,7 @@ __all__ = [
     "predict",
     "prepare",
     "score",
+    "serve",
     "sweep",
     "train",
 ]

@@ -18,6 +18,7 @@ from saccade.core.run_files import (
     check_scored,
     checkpoint_interval,
     disk_errors_of,
+    named,
     read_run_json,
     read_scores,
     refuse_other_files,
@@ -28,6 +29,7 @@ from saccade.core.run_files import (
     refuse_unsaved,
     scores_folder,
 )
+from saccade.core.tables import require_package
 
 if TYPE_CHECKING:
     from saccade.config import Recipe
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from saccade.inference.predictor import Run
     from saccade.interop.prediction_ids import OnExtra, OnMissing
     from saccade.recipes.advice import Advice
+    from saccade.serve.server import Server
 
 OnFault = Literal["refuse", "drop", "keep"]
 OnBad = Literal["refuse", "drop"]
@@ -89,6 +92,21 @@ class TrainOptions(CheckOptions, total=False):
     minutes: float | None
     """After so many of training and validation the run ends, as after its last epoch; the members
     of an ensemble have equal parts of them."""
+
+
+class ServeOptions(TypedDict, total=False):
+    """Options of `serve`, described at `saccade.serve.settings.ServeSettings`."""
+
+    host: str
+    port: int
+    device: str
+    batch_size: int | None
+    queue: int
+    timeout: float
+    cache: str | int
+    token_file: str | Path | None
+    allow_hosts: Sequence[str]
+    allow_origins: Sequence[str]
 
 
 class PredictOptions(TypedDict, total=False):
@@ -776,15 +794,13 @@ def compare(
         >>> saccade.compare(["run"], "report.html", device="cpu")[0]
         PosixPath('report.html')
     """
-    words = [str(run) for run in runs]
-    for word in words:
-        name, _, path = word.partition("=")
-        check_scored(Path(path if name and path and not Path(word).exists() else word))
+    folders = named([str(run) for run in runs])
+    for folder in folders.values():
+        check_scored(folder)
     from saccade.comparison.page import compare as write
-    from saccade.comparison.runs import named
 
     return write(
-        named(words),
+        folders,
         Path(out),
         split=split,
         data=Path(data) if data else None,
@@ -836,6 +852,52 @@ def sweep(
     from saccade.sweeps.table import write_table
 
     return {"out": str(plan.out), **write_table(plan, records)}
+
+
+def serve(
+    *runs: str | Path,
+    ready: "Callable[[Server], None]" = lambda _server: None,
+    **options: Unpack[ServeOptions],
+) -> "Server":
+    """Answer requests over HTTP, and show a page, until Ctrl-C or a termination: docs/serve.md.
+
+    It then takes no more requests, and answers those that it has.
+
+    Args:
+        runs: Run folders; "NAME=RUN" gives one the name that clients call it by.
+        ready: Called with the server when it takes requests: it has an `address`, and `stop()`.
+        options: See `ServeOptions`.
+
+    Returns:
+        The server, which has stopped: it has counted the requests `accepted` and `answered`.
+
+    Raises:
+        BadConfig: The port is taken, there is no such host, a token is needed, a run is named
+            twice, an option is wrong, or the packages of `saccade[serve]` are not installed.
+        BadRun: There is no such run.
+        MissingWeights: The weights of a run's backbone are not at hand.
+
+    Example:
+        >>> server = saccade.serve("run", port=0, device="cpu", ready=lambda one: one.stop())
+        >>> server.accepted
+        0
+    """
+    folders = named([str(run) for run in runs])
+    for folder in folders.values():
+        read_run_json(folder)
+    if not folders:
+        hint = "Give the folders that `saccade train ... --out RUN` made."
+        raise BadConfig("there is no run to serve", location="RUN", hint=hint)
+    check_device(options.get("device", "auto"))
+    for package in ("uvicorn", "fastapi", "prometheus_client", "python_multipart"):
+        require_package(package, "serve", "a server needs packages that are not installed")
+    from saccade.core.settings import checked_settings
+    from saccade.serve.settings import ServeSettings
+
+    settings = checked_settings(ServeSettings, "serve", **options)
+    from saccade.serve.start import serve as start
+
+    return start(folders, settings, ready)
 
 
 def _check_data(data: str | Path) -> None:

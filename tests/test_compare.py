@@ -18,9 +18,10 @@ import saccade
 from saccade.cli.app import app
 from saccade.comparison.page import compare
 from saccade.comparison.ranking import holm, ranking
-from saccade.comparison.runs import named, read_groups
+from saccade.comparison.runs import read_groups
 from saccade.config import change
 from saccade.core.errors import SaccadeError
+from saccade.core.run_files import named
 from saccade.data.folder import DataFolder
 from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.scoring import read_rows, statistics

@@ -232,9 +232,11 @@ def test_every_import_is_a_declared_dependency():
     declared = {re.split(r"[<>=\[;]", text)[0].lower() for text in project["dependencies"]}
     for extra in project["optional-dependencies"].values():
         declared |= {re.split(r"[<>=\[;]", text)[0].lower() for text in extra}
-    known_as = {"PIL": "pillow", "sklearn": "scikit-learn", "lightning_fabric": "lightning-fabric"}
+    known_as = {"PIL": "pillow", "sklearn": "scikit-learn"}
     for path in SOURCES:
         for name in imports(path):
             top = name.split(".")[0]
             if top not in sys.stdlib_module_names and top != "saccade":
-                assert known_as.get(top, top) in declared, f"{short(path)} imports {top}"
+                assert known_as.get(top, top).replace("_", "-") in declared, (
+                    f"{short(path)} imports {top}"
+                )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from saccade.core.errors import BadConfig, BadRun
+from saccade.core.errors import BadRun
 from saccade.core.progress import track
 from saccade.core.run_files import check_scored, read_scores
 from saccade.core.settings import first_problem
@@ -117,30 +117,6 @@ class Group(NamedTuple):
     def metric(self) -> str:
         """The metric that ranks them."""
         return self.info.default_metric
-
-
-def named(words: Sequence[str]) -> dict[str, Path]:
-    """Run folders by the name that the page gives them, from RUN or NAME=RUN.
-
-    By default a run is called as its folder is, with the folder around it where two would be
-    called the same. Raises BadConfig for a name or a run that stands there twice.
-    """
-    paths = list[tuple[str, Path]]()  # the name is empty where none was given
-    for word in words:
-        name, equals, rest = word.partition("=")
-        is_named = name and equals and not Path(word).exists()
-        paths.append((name, Path(rest)) if is_named else ("", Path(word)))
-    folders = [path.resolve().name for name, path in paths if not name]
-    found: dict[str, Path] = {}
-    for name, path in paths:
-        whole = path.resolve()
-        twice = folders.count(whole.name) > 1
-        called = name or (f"{whole.parent.name}/{whole.name}" if twice else whole.name)
-        if called in found or whole in (other.resolve() for other in found.values()):
-            hint = "Name each run once; NAME=RUN gives it a name."
-            raise BadConfig(f"{called} is there twice", hint=hint)
-        found[called] = path
-    return found
 
 
 def read_groups(runs: Mapping[str, Path], split: Split | None) -> list[Group]:

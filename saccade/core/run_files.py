@@ -6,7 +6,7 @@ And into the folder that the explanations of a run are to be written into.
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -161,6 +161,30 @@ def check_scored(folder: Path) -> None:
     """Raise BadRun where `folder` is neither a run nor the scores of a file of predictions."""
     if (folder / "run.json").exists() or not (folder / "scores.json").exists():
         read_run_json(folder)
+
+
+def named(words: Sequence[str]) -> dict[str, Path]:
+    """Run folders by the name that they are shown under, from RUN or NAME=RUN.
+
+    By default a run is called as its folder is, with the folder around it where two would be
+    called the same. Raises BadConfig for a name or a run that stands there twice.
+    """
+    paths = list[tuple[str, Path]]()  # the name is empty where none was given
+    for word in words:
+        name, equals, rest = word.partition("=")
+        is_named = name and equals and not Path(word).exists()
+        paths.append((name, Path(rest)) if is_named else ("", Path(word)))
+    folders = [path.resolve().name for name, path in paths if not name]
+    found: dict[str, Path] = {}
+    for name, path in paths:
+        whole = path.resolve()
+        twice = folders.count(whole.name) > 1
+        called = name or (f"{whole.parent.name}/{whole.name}" if twice else whole.name)
+        if called in found or whole in (other.resolve() for other in found.values()):
+            hint = "Name each run once; NAME=RUN gives it a name."
+            raise BadConfig(f"{called} is there twice", hint=hint)
+        found[called] = path
+    return found
 
 
 def read_run_json(run: Path) -> dict[str, Any]:

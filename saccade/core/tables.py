@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
 from saccade.core.errors import BadConfig, SaccadeWarning
@@ -43,6 +44,12 @@ def optional_package(name: str, extra: str, message: str) -> Any:
     except ImportError:
         hint = f"Install it: pip install 'saccade[{extra}]'."
         raise BadConfig(message, hint=hint) from None
+
+
+def require_package(name: str, extra: str, message: str) -> None:
+    """Raise BadConfig where a package of `saccade[EXTRA]` is not installed; it is not imported."""
+    if find_spec(name) is None:
+        raise BadConfig(message, hint=f"Install them: pip install 'saccade[{extra}]'.")
 
 
 class Table(Mapping[str, Line]):

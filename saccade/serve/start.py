@@ -1,0 +1,43 @@
+"""The start of a server: cheap refusals first, then the runs, then requests.
+
+The socket is there before the runs are loaded: a port that is taken is told at once, and clients
+that come early wait.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from saccade.serve.security import Doorkeeper, check_origins, find_token
+from saccade.serve.server import Server, listen
+from saccade.serve.settings import ServeSettings
+
+CPU_BATCH, GPU_BATCH = 8, 32
+
+
+def serve(
+    runs: Mapping[str, Path], settings: ServeSettings, ready: Callable[[Server], None]
+) -> Server:
+    """Serve runs until the server is stopped: see `saccade.serve`."""
+    token = find_token(settings.host, settings.token_file)
+    origins = check_origins(settings.allow_origins)
+    doorkeeper = Doorkeeper([settings.host, *settings.allow_hosts], origins, token)
+    with listen(settings.host, settings.port) as socket:
+        # Imported here: the refusals above need none of it.
+        from saccade.inference.predictor import load  # noqa: PLC0415
+        from saccade.serve.app import create_app  # noqa: PLC0415
+        from saccade.serve.runs import ServedRun  # noqa: PLC0415
+        from saccade.serve.service import Service  # noqa: PLC0415
+
+        loaded = []
+        for name, path in runs.items():
+            run = load(path, settings.device)
+            batch_size = GPU_BATCH if run.device.type == "cuda" else CPU_BATCH
+            loaded.append(ServedRun(name, run, settings.batch_size or batch_size))
+        service = Service(loaded, queue=settings.queue, cache=settings.cache)
+        app = create_app(service, doorkeeper, origins, settings.timeout)
+        server = Server(app, service, socket, settings.timeout)
+        try:
+            server.serve_until_stopped(ready)
+        finally:
+            service.close()
+    return server
