@@ -13,7 +13,9 @@ from saccade.features.extract import extract
 from tests.browser.serving import serving
 from tests.worlds import write_untrained_run
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 FINDING = {
     "name": "exploding-gradient",
     "level": "warning",
@@ -42,7 +44,7 @@ def runs(tmp_path_factory, browser):
     """Run folders by name: untrained, but with all that the page shows."""
     root = tmp_path_factory.mktemp("page")
     make_shapes(root / "shapes", images={"train": 24, "val": 6, "test": 6}, seed=1)
-    data = DataFolder(prepare("vqa-v2+karpathy", root / "shapes", root / "data").path)
+    data = prepare("vqa-v2+karpathy", root / "shapes", root / "data")
     extract(data, "timm:test_resnet", weights="random", size=64, resize="squash")
     recipes = {
         "answers": "show-ask-attend-answer-small",
@@ -50,8 +52,12 @@ def runs(tmp_path_factory, browser):
         "boxes": "show-ask-attend-answer-small",
         "prior": "auto-vqa",
     }
-    made = {name: write_untrained_run(data, recipe, root / name) for name, recipe in recipes.items()}
-    row = {"epoch": 1, "findings": [FINDING]}
+    made = {
+        name: write_untrained_run(DataFolder(data), recipe, root / name)
+        for name, recipe in recipes.items()
+    }
+    row = dict.fromkeys(("loss", "score", "seconds", "seconds_scoring", "examples_per_second"), 1.0)
+    row |= {"epoch": 1, "step": 9, "metric": "accuracy", "scores": {}, "findings": [FINDING]}
     (made["answers"] / "log.jsonl").write_text(json.dumps(row) + "\n")
     header = json.loads((made["boxes"] / "run.json").read_text())
     header["store"]["grid"] = None
@@ -69,11 +75,15 @@ def address(runs):
 def axe(tmp_path_factory, browser):
     """The source of axe-core, which is not ours to keep: from npm, for this time."""
     folder = tmp_path_factory.mktemp("axe")
-    command = "npm install --ignore-scripts --no-audit --no-fund --no-save --fetch-retries=0 axe-core@4"
+    command = (
+        "npm install --ignore-scripts --no-audit --no-fund --no-save --fetch-retries=0 axe-core@4"
+    )
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed: no axe-core")
     (folder / "package.json").write_text("{}")
-    done = subprocess.run(command.split(), cwd=folder, capture_output=True, check=False, timeout=120)
+    done = subprocess.run(
+        command.split(), cwd=folder, capture_output=True, check=False, timeout=120
+    )
     if done.returncode:
         pytest.skip("npm has no network: no axe-core")
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")

@@ -2,12 +2,14 @@
 
 import io
 import queue
+import warnings
 from contextlib import contextmanager
 from threading import Thread
 
 from PIL import Image, ImageDraw
 
-import saccade
+from saccade.api import serve
+from saccade.core.errors import SaccadeWarning
 
 
 @contextmanager
@@ -15,16 +17,18 @@ def serving(*runs):
     """The address of a server of runs, in a thread of this process."""
     told = queue.Queue()
 
-    def serve():
+    def run():
         try:
-            saccade.serve(*runs, port=0, device="cpu", ready=told.put)
+            serve(*runs, port=0, device="cpu", ready=told.put)
         except BaseException as error:
             told.put(error)
             raise
 
-    thread = Thread(target=serve)
-    thread.start()
-    server = told.get(timeout=120)
+    thread = Thread(target=run)
+    with warnings.catch_warnings():  # what a run was warned of in training is warned of again
+        warnings.simplefilter("ignore", SaccadeWarning)
+        thread.start()
+        server = told.get(timeout=120)
     if isinstance(server, BaseException):
         raise server
     yield server.address

@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import re
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -34,28 +35,31 @@ def choose(page, first, second=""):
 
 def send(page):
     """Press the button; what the server answered, a reply for each run."""
-    count = 2 if page.input_value("#second") else 1
     replies = []
     page.on("response", lambda one: replies.append(one) if "/v1/" in one.url else None)
     page.click("#send")
-    page.wait_for_function(
-        f"document.querySelectorAll('.result .sides, .result .note .again').length == {count}", **LONG
-    )
+    page.wait_for_selector("#results[aria-busy=false] .result", **LONG)
     return [one.json() for one in replies]
 
 
-def answered(page, first="answers", second="", question="what is red?"):
+def asked(page, first="answers", second="", question="what is red?"):
+    """Give an image, choose runs, ask; what the server answered."""
     page.set_input_files("#file", upload())
     choose(page, first, second)
     if page.is_visible("#question"):
         page.fill("#question", question)
-    replies = send(page)
+    return send(page)
+
+
+def answered(page, *given, **words):
+    """The same, until the map is there."""
+    replies = asked(page, *given, **words)
     page.wait_for_selector(MAP)
     return replies
 
 
 def shown_percents(page, selector):
-    return [float(text.rstrip("%")) for text in page.locator(selector).all_text_contents()]
+    return [float(text.strip("<>%")) for text in page.locator(selector).all_text_contents()]
 
 
 def pixels(page, selector="canvas"):
@@ -78,17 +82,19 @@ DROP = """([name, kind, content, on]) => {
 
 
 class TestGivingAnImage:
-    @pytest.mark.parametrize("way", ["file", "camera", "drop", "paste"])
-    def test_every_way(self, open_page, way):
+    def test_every_way(self, open_page):
         page = open_page()
-        if way in {"file", "camera"}:
-            page.set_input_files(f"#{way}", upload())
-        else:
-            content = base64.b64encode(an_image()).decode()
-            page.evaluate(DROP, ["disc.png", "image/png", content, way])
-        page.wait_for_selector("#shown[alt*='disc.png']:not([hidden])")
-        assert page.eval_on_selector("#shown", "one => one.decode().then(() => one.naturalWidth)") == 96
-        assert "disc.png" in page.text_content("#status")
+        for way in ("file", "camera", "drop", "paste"):
+            name = f"{way}.png"
+            if way in {"file", "camera"}:
+                page.set_input_files(f"#{way}", upload(name))
+            else:
+                content = base64.b64encode(an_image()).decode()
+                page.evaluate(DROP, [name, "image/png", content, way])
+            page.wait_for_selector(f"#shown[alt*='{name}']:not([hidden])")
+            width = "one => one.decode().then(() => one.naturalWidth)"
+            assert page.eval_on_selector("#shown", width) == 96
+            assert name in page.text_content("#status")
 
     def test_the_camera_of_a_phone_is_offered_where_there_is_one(self, open_page):
         phone = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
@@ -96,12 +102,12 @@ class TestGivingAnImage:
         assert phone.get_attribute("#camera", "capture") == "environment"
         assert not open_page().is_visible(".camera")
 
-    @pytest.mark.parametrize("file", [upload("a.txt", "text/plain", b"text"), upload(content=b"")])
-    def test_what_is_no_image_is_told_at_once(self, open_page, file):
+    def test_what_is_no_image_is_told_at_once(self, open_page):
         page = open_page()
-        page.set_input_files("#file", file)
-        assert file["name"] in page.text_content("#refusal .note")
-        assert not page.is_visible("#shown")
+        for file in (upload("a.txt", "text/plain", b"text"), upload("none.png", content=b"")):
+            page.set_input_files("#file", file)
+            page.wait_for_selector(f"#refusal >> text={file['name']}")
+            assert not page.is_visible("#shown")
 
     def test_what_only_calls_itself_an_image_is_told_by_the_server(self, open_page):
         page = open_page()
@@ -117,7 +123,9 @@ class TestGivingAnImage:
         (reply,) = send(page)
         page.wait_for_selector(MAP)
         height, width, _ = pixels(page).shape
-        assert width / height == pytest.approx(reply["image"]["width"] / reply["image"]["height"], 0.01)
+        assert width / height == pytest.approx(
+            reply["image"]["width"] / reply["image"]["height"], 0.01
+        )
         assert WORDS["en"]["not_shown"] in page.text_content(".result")
 
     def test_without_image_or_question_a_sentence_says_so(self, open_page):
@@ -140,7 +148,8 @@ class TestAnswers:
         shares = [100 * one["probability"] for one in answer["top"]]
         assert shown_percents(page, ".bar.ours .text") == pytest.approx(shares, abs=0.51)
         bars = page.eval_on_selector_all(
-            ".bar.ours i", "all => all.map((one) => one.offsetWidth / one.parentElement.offsetWidth)"
+            ".bar.ours i",
+            "all => all.map((one) => one.offsetWidth / one.parentElement.offsetWidth)",
         )
         assert bars == pytest.approx([one["probability"] for one in answer["top"]], abs=0.03)
 
@@ -154,7 +163,7 @@ class TestAnswers:
         page = open_page()
         (reply,) = answered(page, question="What is the glorp, glorpy (red) <b>thing</b>?")
         unknown = reply["answers"][0]["unknown"]
-        assert {"glorp", "glorpy"} <= set(unknown)
+        assert "glorpy" in unknown
         assert set(page.locator("mark").all_text_contents()) == set(unknown)
         assert page.text_content(".asked") == "What is the glorp, glorpy (red) <b>thing</b>?"
 
@@ -237,8 +246,7 @@ class TestMaps:
         (reply,) = answered(page, "answers")
         assert (pixels(page) != boxes).any()
 
-    @pytest.mark.parametrize("smooth", [True, False])
-    def test_heat_and_overlay_are_those_of_the_figures(self, open_page, smooth):
+    def test_heat_and_overlay_are_those_of_the_figures(self, open_page):
         """The oracle is the code that draws the project's figures."""
         page, draw = open_page(), np.random.default_rng(3)
         width, height = 60, 45
@@ -246,7 +254,7 @@ class TestMaps:
         grid = [[c / 4, r / 3, (c + 1) / 4, (r + 1) / 3] for r in range(3) for c in range(4)]
         image = draw.integers(0, 256, (height, width, 3), dtype=np.uint8)
         rgba = np.dstack([image, np.full((height, width), 255, np.uint8)])
-        for boxes in (corners.tolist(), grid):
+        for boxes, smooth in product((corners.tolist(), grid), (True, False)):
             weights = (draw.random(12) ** 4).tolist()
             heat, mixed = page.evaluate(
                 """async ([weights, boxes, width, height, smooth, pixels]) => {
@@ -273,21 +281,18 @@ REFUSED = {
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("status", REFUSED)
-    def test_a_refusal_is_a_sentence_and_can_be_tried_again(self, open_page, status):
+    def test_a_refusal_is_a_sentence_and_can_be_tried_again(self, open_page):
         page = open_page()
-        key, headers = REFUSED[status]
         error = {"message": "it is <i>so</i>", "hint": "Do that.", "location": None}
-        refuse = lambda route: route.fulfill(status=status, headers=headers, json={"error": error})  # noqa: E731
-        page.route("**/v1/*", refuse)
-        page.set_input_files("#file", upload())
-        page.fill("#question", "what is red?")
-        send(page)
-        note = page.text_content(".result .note")
-        assert note.startswith(WORDS["en"][key].format(seconds=7, status=status))
-        assert "it is <i>so</i>" in note, "what a server writes is text"
-        assert "Do that." in note
-        page.unroute("**/v1/*")
+        for status, (key, headers) in REFUSED.items():
+            given = {"status": status, "headers": headers, "json": {"error": error}}
+            page.route("**/v1/*", lambda route, given=given: route.fulfill(**given))
+            asked(page)
+            note = page.text_content(".result .note")
+            assert note.startswith(WORDS["en"][key].format(seconds=7, status=status))
+            assert "it is <i>so</i>" in note, "what a server writes is text"
+            assert "Do that." in note
+            page.unroute("**/v1/*")
         page.click(".again")
         page.wait_for_selector(MAP)
 
@@ -303,13 +308,9 @@ class TestRefusals:
     def test_a_map_that_cannot_be_made_leaves_the_answer(self, open_page):
         page = open_page()
         error = {"message": "the image is one region", "hint": None, "location": "run"}
-        page.route(
-            "**/v1/explain", lambda route: route.fulfill(status=422, json={"error": error})
-        )
-        page.set_input_files("#file", upload())
-        page.fill("#question", "what is red?")
-        page.click("#send")
-        page.wait_for_selector(".result .answer b")
+        page.route("**/v1/explain", lambda route: route.fulfill(status=422, json={"error": error}))
+        asked(page)
+        assert page.text_content(".result .answer b")
         assert "the image is one region" in page.text_content(".map-side")
         assert not page.query_selector("canvas")
 
@@ -354,7 +355,9 @@ class TestTheWholePage:
     def test_by_the_keyboard_alone(self, open_page):
         """From the address line to an answer, another map, and the history, without a pointer."""
         page = open_page()
-        focus = lambda: page.evaluate("document.activeElement.id || document.activeElement.className")  # noqa: E731
+        focus = lambda: page.evaluate(
+            "document.activeElement.id || document.activeElement.className"
+        )  # noqa: E731
 
         def tab_to(wanted, most=30):
             for _ in range(most):
@@ -414,14 +417,10 @@ class TestTheWholePage:
     @pytest.mark.parametrize("width", [1280, 390])
     def test_nothing_is_wider_than_the_window_and_axe_finds_nothing(self, open_page, axe, width):
         page = open_page(viewport={"width": width, "height": 844}, script=axe)
-        page.set_input_files("#file", upload())
-        for step in ("empty", "answered", "refused"):
-            if step == "answered":
-                answered(page, "prior", "captions", "what glorp is red?")
-                page.click("summary >> nth=0")
-            elif step == "refused":
-                page.route("**/v1/*", lambda route: route.fulfill(status=500, body="no"))
-                send(page)
+        for step in ("empty", "full"):
+            if step == "full":
+                answered(page, "answers", "captions", "what glorp is red?")
+                page.set_input_files("#file", upload("a.txt", "text/plain", b"text"))
             for _ in ("en", "zh"):
                 for scheme in ("light", "dark"):
                     page.emulate_media(color_scheme=scheme)

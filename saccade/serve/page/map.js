@@ -11,7 +11,10 @@ const IMAGE_ONLY = -1;
 
 let figures = 0;
 
-/** A figure that shows the maps of a result; `announce` tells a screen reader of another map. */
+/**
+ * A figure that shows the maps of a result, and the choice among them; `announce` tells a screen
+ * reader of another map.
+ */
 export function mapFigure({ result, grid, picture, size, caption, announce }) {
   const { maps, boxes } = result;
   const labels = maps.map((one, at) => labelOf(one, at, caption));
@@ -29,23 +32,27 @@ export function mapFigure({ result, grid, picture, size, caption, announce }) {
     canvas.setAttribute("aria-label", describe(at));
   };
   const legend = caption ? "map_choice_words" : hidden ? "table_label" : "map_choice_glimpses";
-  const chips = chipsOf(labels, maps, first, legend, present, (at) => announce(describe(at)));
+  const choice = make(
+    "div",
+    {},
+    chipsOf(labels, maps, first, legend, present, (at) => announce(describe(at))),
+    maps.some((one) => one.sentinel !== null)
+      ? make("p", { className: "about" }, text("sentinel_about"))
+      : null,
+  );
   present(first);
-  return make(
+  const figure = make(
     "figure",
     { className: "map" },
     make("figcaption", {}, text(hidden ? "map_occlusion" : "map")),
     canvas,
     scale(),
     picture ? null : make("p", { className: "about" }, text("not_shown")),
-    chips,
-    maps.some((one) => one.sentinel !== null)
-      ? make("p", { className: "about" }, text("sentinel_about"))
-      : null,
     hidden ? make("p", { className: "about" }, text("occlusion_about")) : null,
-    table(labels, maps, boxes, grid),
     make("p", { className: "about" }, text("honest")),
+    table(labels, maps, boxes, grid),
   );
+  return { figure, choice };
 }
 
 function labelOf(map, at, caption) {

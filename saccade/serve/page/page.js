@@ -4,7 +4,7 @@ import { Refusal, predict, runs as fetchRuns, tokenFromAddress, useToken } from 
 import { byId, make } from "./dom.js";
 import { draw, names } from "./examples.js";
 import { fileOf, fromDrawing, fromFile } from "./image.js";
-import { captionOf, inWords, refusalNote, resultCard } from "./result.js";
+import { inWords, refusalNote, resultCard } from "./result.js";
 import { aboutRun, fillChoices } from "./runs.js";
 import * as words from "./words.js";
 
@@ -203,33 +203,44 @@ function drawDesk() {
   const captions = chosenRuns().some((run) => run.task === "caption");
   byId("send").textContent = text(asks() ? (captions ? "send_both" : "send_vqa") : "send_caption");
   byId("stop").hidden = !state.stop;
+  byId("results").setAttribute("aria-busy", Boolean(state.stop));
 }
+
+/** The cards that are drawn, of which a second outcome must not reset the first. */
+let drawn = { entry: null, language: "", cards: new Map() };
 
 function drawResults() {
   const section = byId("results");
   const { shown } = state;
-  section.setAttribute("aria-busy", Boolean(state.stop));
   if (!shown) return section.replaceChildren(make("p", { className: "empty" }, text("results_none")));
-  const cards = shown.asked.map((one) =>
-    resultCard({ ...one, question: shown.question, picture: shown.image.picture, again: () => askAgain(one), announce }),
-  );
-  section.replaceChildren(make("h2", {}, text("results")), make("div", { className: "cards-of-runs" }, cards));
-
-  function askAgain(one) {
-    one.outcome = null;
-    fetchOutcomes(shown);
+  if (drawn.entry !== shown || drawn.language !== words.current()) {
+    drawn = { entry: shown, language: words.current(), cards: new Map() };
   }
+  const cards = shown.asked.map((one) => {
+    const known = drawn.cards.get(one);
+    const card = known?.outcome === one.outcome ? known.card : newCard(one);
+    drawn.cards.set(one, { card, outcome: one.outcome });
+    return card;
+  });
+  section.replaceChildren(make("h2", {}, text("results")), make("div", { className: "cards-of-runs" }, cards));
+}
+
+function newCard(one) {
+  const entry = state.shown;
+  const again = () => {
+    one.outcome = null;
+    fetchOutcomes(entry);
+  };
+  return resultCard({ ...one, question: entry.question, picture: entry.image.picture, again, announce });
 }
 
 function drawHistory() {
   byId("history").hidden = !state.history.length;
   const items = state.history.map((entry) => {
-    const caption = entry.asked.find(({ run }) => run.task === "caption");
-    const label = entry.question || captionOf(caption.outcome.result);
+    const label = entry.question || entry.image.name;
     const image = make("img", { src: entry.image.picture ? entry.image.url : "", alt: "", loading: "lazy" });
     const answers = make("small", {}, entry.asked.map(({ run, outcome }) => make("span", {}, inWords(run, outcome))));
     const button = make("button", { type: "button" }, image, make("span", {}, label), answers);
-    button.setAttribute("aria-label", text("history_open", { label }));
     button.addEventListener("click", () => reopen(entry));
     return make("li", {}, button);
   });

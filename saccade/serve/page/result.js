@@ -33,16 +33,21 @@ export function inWords(run, outcome) {
 }
 
 /** The words of a caption; a model may have found none. */
-export const captionOf = (result) => result.text || text("caption_empty");
+const captionOf = (result) => result.text || text("caption_empty");
 
 function contents(run, outcome, question, picture, announce) {
   const { result, grid, size, mapRefusal } = outcome;
   const caption = run.task === "caption";
-  const side = make("div", { className: "words-side" }, caption ? captionSide(result) : answerSide(result, question));
-  const map = result.maps?.length
-    ? mapFigure({ result, grid, picture, size, caption, announce })
-    : make("p", { className: "about" }, noMap(mapRefusal));
-  return [make("div", { className: "sides" }, side, make("div", { className: "map-side" }, map))];
+  const side = make("div", {}, caption ? captionSide(result) : answerSide(result, question));
+  const mapSide = make("div", { className: "map-side" });
+  if (result.maps?.length) {
+    const { figure, choice } = mapFigure({ result, grid, picture, size, caption, announce });
+    // A caption is read there; a glimpse is no word of an answer.
+    if (caption) side.append(choice);
+    else figure.querySelector(".scale").after(choice);
+    mapSide.append(figure);
+  } else mapSide.append(make("p", { className: "about" }, noMap(mapRefusal)));
+  return [make("div", { className: "sides" }, side, mapSide)];
 }
 
 function noMap(refusal) {

@@ -26,11 +26,17 @@ export function text(key, values = {}) {
   return table[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
-/** A share, 0..1, in per cent: whole ones, but one place below 10 %, so that 0.4 % is not 0 %. */
+/**
+ * A share, 0..1, in per cent: whole ones, with one place near both ends; what is not quite nothing
+ * or everything is not rounded to it.
+ */
 export function percent(share) {
-  const digits = share > 0 && share < 0.0995 ? 1 : 0;
+  const digits = share > 0 && share < 1 && (share < 0.0995 || share > 0.9905) ? 1 : 0;
   const format = { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return new Intl.NumberFormat(language, format).format(share);
+  const write = (one) => new Intl.NumberFormat(language, format).format(one);
+  if (digits && share < 0.0005) return `<${write(0.001)}`;
+  if (digits && share > 0.9995) return `>${write(0.999)}`;
+  return write(share);
 }
 
 /** Show another language from now on. */
