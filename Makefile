@@ -7,10 +7,10 @@ READY := .venv/.ready
 # own half of the files, so that what the tests of a file share (data, runs) is made once.
 WORKERS ?= 2
 
-.PHONY: help setup demo quick test proof check format bench clean
+.PHONY: help setup demo quick test test-browser proof check format bench clean
 
 help:  ## list these
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## install into .venv, with the versions of constraints.txt
 
@@ -29,6 +29,13 @@ quick: setup  ## the tests that train nothing: under a minute
 
 test: setup  ## all tests; no network, no GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# axe-core comes from npm for the test; screenshots lie in tests/browser/screenshots.
+test-browser: setup  ## the page of `saccade serve` in Chromium, whose package it installs
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+		{ apt-get update && apt-get install --yes chromium; } || \
+		{ echo 'Install Chromium with the package manager of this system.' >&2; exit 1; }
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser tests/test_page_words.py
 
 # One proof: make proof PROOFS=words. A proof that was passed on these very files is not run again.
 proof: setup  ## the long proofs, by name; a stopped one goes on

@@ -24,7 +24,7 @@ detectors download ensembles evaluate every_model every_recipe explain explanati
 feature_files golden_sets
 import_checkpoint import_checkpoint_errors import_checkpoint_files import_checkpoint_pitvqa
 import_features instant instant_refusals java_metrics long_json losses occlusion
-one_stage_detectors pack pitvqa_data pixels plugin predict predictions prepare recognise
+one_stage_detectors pack page pitvqa_data pixels plugin predict predictions prepare recognise
 scheduled_sampling score selection self_critical store store_damage store_kills stores subwords
 sweep teacher_forced train training_length transformer_networks
 viz weight_files word_vectors word_vectors_binary

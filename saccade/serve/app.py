@@ -21,6 +21,8 @@ from saccade.serve.security import Doorkeeper
 from saccade.serve.service import Service
 
 PAGE = Path(__file__).parent / "page"
+SHARED_STYLE = Path(__file__).parents[1] / "viz" / "style.css"
+"""What all pages of saccade share: the page has it as `style.css`."""
 TYPES = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -205,7 +207,7 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _file(name: str) -> Response:
-    path = PAGE / name
+    path = SHARED_STYLE if name == SHARED_STYLE.name else PAGE / name
     kind = TYPES.get(path.suffix)
     if kind is None or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name) or not path.is_file():
         raise HTTPException(404, "Not Found")
