@@ -53,6 +53,7 @@ MODULES = {
     **dict.fromkeys(("evaluate", "score", "compare", "sweep"), "evaluate"),
     **dict.fromkeys(("ask", "caption", "predict"), "predict"),
     "explain": "explain",
+    "export": "export",
     **dict.fromkeys(("pack", "unpack"), "data"),
     **dict.fromkeys(("list", "show", "about"), "info"),
 }
