@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from saccade.data.checks import Finding
     from saccade.data.records import Split
     from saccade.inference.predictor import Run
+    from saccade.interop.export import Exported
     from saccade.interop.prediction_ids import OnExtra, OnMissing
     from saccade.recipes.advice import Advice
     from saccade.serve.server import Server
@@ -610,6 +611,56 @@ def load(run: str | Path, device: str = "auto") -> "Run":
     from saccade.inference.predictor import load as load_weights
 
     return load_weights(run, device)
+
+
+def export(run: str | Path, out: str | Path, to: Literal["onnx"] = "onnx") -> "Exported":
+    """Write a run as graphs for programs without saccade and torch.
+
+    Each graph is run in onnxruntime at several sizes; a folder is left only where all of them gave
+    the numbers of the model.
+
+    Args:
+        run: The run folder.
+        out: The folder to make: ONNX files, and `export.json` with all else that a program needs.
+        to: The format.
+
+    Returns:
+        The folder, the greatest difference of each graph from the model, and why there is no
+        encoder where there is none.
+
+    Raises:
+        BadRun: There is no such run.
+        BadConfig: There is something at `out`, the packages of `saccade[onnx]` are not installed,
+            or a graph cannot be written or gives other numbers than the model.
+        MissingWeights: The backbone's weights are not at hand.
+
+    Example:
+        >>> exported = saccade.export("run", "exported")
+        >>> sorted(file.name for file in exported.folder.iterdir())
+        ['encoder.onnx', 'export.json', 'model.onnx']
+    """
+    read_run_json(Path(run))
+    if to != "onnx":
+        raise BadConfig(f"no format {to!r} to export to", hint="There is: onnx.")
+    if Path(out).exists():
+        hint = "Give another --out: a new folder is made."
+        raise BadConfig("there is something already", location=out, hint=hint)
+    from saccade.core.tables import optional_package
+
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        optional_package(package, "onnx", f"exporting needs the package {package}")
+    from dataclasses import asdict
+
+    from saccade.inference.decoding import rules_of
+    from saccade.inference.model import load_model
+    from saccade.interop.export import export_onnx
+    from saccade.run_folder import open_run
+
+    opened = open_run(Path(run))
+    decode, rules = opened.header.recipe.decode, dict[str, Any]()
+    if decode is not None:
+        rules = asdict(rules_of(opened.words.vocabulary, decode)) | {"beam_size": decode.beam_size}
+    return export_onnx(opened, load_model(opened), rules, Path(out))
 
 
 def predict(

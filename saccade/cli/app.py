@@ -54,6 +54,7 @@ MODULES = {
     **dict.fromkeys(("ask", "caption", "predict"), "predict"),
     "explain": "explain",
     "serve": "serve",
+    "export": "export",
     **dict.fromkeys(("pack", "unpack"), "data"),
     **dict.fromkeys(("list", "show", "about"), "info"),
 }

@@ -90,6 +90,8 @@ def reduce(
         regions = pool(regions, grid, smaller)
     if pca:
         mean, components = (pca[name].to(regions.device) for name in ("mean", "components"))
+        if torch.onnx.is_in_onnx_export():
+            return (regions.float() - mean) @ components.T
         # One image at a time: in a larger product the last bits depend on the number of rows,
         # and a conversion that goes on must give what an undisturbed one gives.
         regions = torch.stack([(one - mean) @ components.T for one in regions.float()])

@@ -109,7 +109,7 @@ class Aoa(nn.Module):
 
     def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         encoded = self._encode(regions, region_mask, self._layers())
-        zero = encoded.gates.new_zeros(len(regions), 1, self.lstm.hidden_size)
+        zero = encoded.gates.new_zeros(regions.shape[0], 1, self.lstm.hidden_size)
         return CaptionState(tuple(encoded), (zero, zero, zero))
 
     def step(self, words: Tensor, state: CaptionState) -> DecoderOutput:

@@ -89,7 +89,7 @@ class Att2in(nn.Module):
 
     def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         encoded = self._encode(regions, region_mask)
-        zero = encoded.regions.new_zeros(len(regions), 1, encoded.regions.shape[2])
+        zero = encoded.regions.new_zeros(regions.shape[0], 1, encoded.regions.shape[2])
         return CaptionState(tuple(encoded), (zero, zero))
 
     def step(self, words: Tensor, state: CaptionState) -> DecoderOutput:

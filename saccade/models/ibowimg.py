@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.catalogue import IBowImgConfig
-from saccade.models.layers import mean_region, real_words
+from saccade.models.layers import mean_region, real_words, weigh_words
 
 
 class IBowImg(nn.Module):
@@ -38,7 +38,7 @@ class IBowImg(nn.Module):
         logits = []
         if self.uses_question:
             words, present = unique_words(batch.question, batch.question_length)
-            bag = self.embed(words, per_sample_weights=present.to(weight.dtype))  # (B, E)
+            bag = weigh_words(self.embed, words, present.to(weight.dtype))  # (B, E)
             logits.append(functional.linear(bag, weight[:, :width], bias))  # (B, A)
         if self.uses_image:  # once per image, however many questions it has
             image = mean_region(batch.regions, batch.region_mask)  # (I, D)

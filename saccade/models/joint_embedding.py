@@ -27,6 +27,7 @@ from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.catalogue import JointEmbeddingConfig
 from saccade.models.fast_rnn import Dropout
 from saccade.models.layers import attend, masked_softmax, pack_words
+from saccade.models.padded_rnn import read_all, read_words
 
 ACTIVATIONS = {"newatt": nn.ReLU, "baseline0": nn.ReLU, "openvqa": nn.ELU}
 
@@ -86,12 +87,13 @@ class QuestionEncoder(nn.Module):
         """`words (B, T)` padded behind, `length (B,)` -> (B, Q)."""
         limit = self.padded_to
         if limit:
-            words, length = words[:, :limit], length.clamp_max(limit)
-            if self.pads_behind or self.rnn.bidirectional:
+            length = length.clamp_max(limit)
+            if self.pads_behind or self.rnn.bidirectional or torch.onnx.is_in_onnx_export():
                 return self._read_padded(embed, words, length, limit)
+            words = words[:, :limit]
         packed = pack_words(words, length, embed)
         initial = self._after_zeros(limit - length, packed.data) if limit else None
-        _, state = self.rnn(packed, initial)
+        _, state = read_words(self.rnn, packed, initial)
         last: Tensor = state[0] if isinstance(state, tuple) else state  # (layers * ways, B, Q)
         return last[-2:].transpose(0, 1).flatten(1) if self.rnn.bidirectional else last[-1]
 
@@ -111,11 +113,11 @@ class QuestionEncoder(nn.Module):
     def _read_padded(self, embed: nn.Embedding, words: Tensor, length: Tensor, most: int) -> Tensor:
         """Encode with written-out padding: where it follows words, each question's differs."""
         width = self.rnn.hidden_size
-        place = torch.arange(most, device=words.device).expand(len(words), -1)
+        place = torch.arange(most, device=words.device).expand(words.shape[0], -1)
         place = place if self.pads_behind else place - (most - length)[:, None]  # (B, most)
         real = (place >= 0) & (place < length[:, None])
         vectors = embed(words.gather(1, place.clamp(0, words.shape[1] - 1)) * real)
-        states, _ = self.rnn(vectors if self.pads_behind else vectors * real[..., None])
+        states, _ = read_all(self.rnn, vectors if self.pads_behind else vectors * real[..., None])
         return torch.cat([states[:, -1, :width], states[:, 0, width:]], dim=1)
 
 

@@ -5,6 +5,7 @@ H hidden, T words, N real words of the whole batch, n rows of a step.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,8 @@ def attend(weights: Tensor, regions: Tensor, image: Tensor) -> Tensor:
     `weights (B, G, R)`, `regions (I, R, D)`, `image (B,)` -> (B, G, D). One matrix product per
     image, for all its examples at once: the regions are not copied for each of them.
     """
+    if torch.onnx.is_in_onnx_export():  # where counts must not depend on the values
+        return weights @ regions[image]
     if len(regions) == len(image) == 1:
         return weights @ regions
     per_image = torch.bincount(image, minlength=len(regions))
@@ -137,6 +140,8 @@ class RegionNorm(nn.BatchNorm1d):
 
     def forward(self, regions: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         """`regions (I, R, H)`, `mask (I, R)` -> (I, R, H), 0 where there is no region."""
+        if torch.onnx.is_in_onnx_export():  # evaluation, in which regions do not see each other
+            return super().forward(regions.mT).mT.masked_fill(~mask[..., None], 0)
         real = regions[mask]  # (real regions, H)
         if len(real) == 1:  # which has no spread: as in evaluation
             statistics = self.running_mean, self.running_var
@@ -158,8 +163,17 @@ class Norm(nn.Module):
         return torch.addcmul(self.shift, self.scale, (values - mean) / (deviation + 1e-6))
 
 
-def pack_words(words: Tensor, length: Tensor, embed: Embed) -> PackedSequence:
+class PaddedWords(NamedTuple):
+    """What stands in a packed sequence's place in an exported graph."""
+
+    data: Tensor  # (B, T, E)
+    length: Tensor  # (B,)
+
+
+def pack_words(words: Tensor, length: Tensor, embed: Embed) -> PackedSequence | PaddedWords:
     """Word vectors of questions in any order, packed: `words (B, T)`, `length (B,)`."""
+    if torch.onnx.is_in_onnx_export():
+        return PaddedWords(embed(words), length)
     packed = pack_padded_sequence(words, length.cpu(), batch_first=True, enforce_sorted=False)
     return packed._replace(data=embed(packed.data))
 
@@ -174,6 +188,14 @@ def pack_captions(batch: CaptionBatch) -> tuple[PackedSequence, Tensor]:
     return words, targets.data
 
 
+def weigh_words(table: nn.EmbeddingBag, ids: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum of the vectors of each row's words: `ids` and `weights (B, T)` -> (B, E)."""
+    if torch.onnx.is_in_onnx_export():
+        return (weights[:, None] @ functional.embedding(ids, table.weight)).squeeze(1)
+    weighted: Tensor = table(ids, per_sample_weights=weights)
+    return weighted
+
+
 def real_words(length: Tensor, most: int) -> Tensor:
     """Mask (B, most) of the places that hold a word."""
     return torch.arange(most, device=length.device) < length[:, None]
@@ -181,7 +203,7 @@ def real_words(length: Tensor, most: int) -> Tensor:
 
 def image_of_beam(words: Tensor) -> Tensor:
     """Row of the image of each beam, for `words (I, K)`: (I * K,)."""
-    return torch.arange(len(words), device=words.device).repeat_interleave(words.shape[1])
+    return torch.arange(words.shape[0], device=words.device).repeat_interleave(words.shape[1])
 
 
 def by_beam(words: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:

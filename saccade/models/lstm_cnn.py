@@ -22,6 +22,7 @@ from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.catalogue import LstmCnnConfig
 from saccade.models.fast_rnn import Dropout
 from saccade.models.layers import mean_region, pack_words, real_words
+from saccade.models.padded_rnn import read_all, read_words
 
 
 class LstmCnn(nn.Module):
@@ -79,9 +80,10 @@ class LstmCnn(nn.Module):
         if limit := self.config.padded_to:
             words = functional.pad(words, (0, limit))[:, :limit]
             words = words * real_words(length, limit)  # padding is word 0, whatever stood there
-            _, (hidden, memory) = self.question_encoder(self._embed(words))
+            _, (hidden, memory) = read_all(self.question_encoder, self._embed(words))
         else:
-            _, (hidden, memory) = self.question_encoder(pack_words(words, length, self._embed))
+            packed = pack_words(words, length, self._embed)
+            _, (hidden, memory) = read_words(self.question_encoder, packed)
         first, second = (memory, hidden) if self.is_paper else (hidden, memory)
         return torch.stack([first, second], dim=1).permute(2, 0, 1, 3).flatten(1)
 

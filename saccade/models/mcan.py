@@ -16,12 +16,12 @@ n rows, Q queries, S keys.
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_packed_sequence
 
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.catalogue import McanConfig
 from saccade.models.fast_rnn import Dropout
 from saccade.models.layers import Norm, masked_softmax, pack_words, real_words
+from saccade.models.padded_rnn import padded, read_words
 
 Pair = tuple[Tensor, Tensor]
 
@@ -41,8 +41,8 @@ class Mcan(nn.Module):
         self.output = nn.Linear(config.joint, sizes.answers)
 
     def forward(self, batch: VqaBatch) -> VqaOutput:
-        states, _ = self.lstm(pack_words(batch.question, batch.question_length, self.embed))
-        words, _ = pad_packed_sequence(states, batch_first=True)  # (B, T, H)
+        packed = pack_words(batch.question, batch.question_length, self.embed)
+        words = padded(read_words(self.lstm, packed)[0])  # (B, T, H)
         real = real_words(batch.question_length, words.shape[1])  # (B, T)
         for layer in self.encoder:
             words = layer(words, real)

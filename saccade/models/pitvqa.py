@@ -80,8 +80,12 @@ class PitVqa(nn.Module):
 
     def forward(self, batch: VqaBatch) -> VqaOutput:
         length = batch.question_length.clamp(max=self.config.max_length)
-        most = self.config.max_length if self.faithful else int(length.max())
-        words = functional.pad(batch.question, (0, most - batch.question.shape[1]))  # or cut
+        if torch.onnx.is_in_onnx_export():  # the length is that of the graph's input
+            most = self.config.max_length if self.faithful else batch.question.shape[1]
+            words = functional.pad(batch.question, (0, most))[:, :most]
+        else:
+            most = self.config.max_length if self.faithful else int(length.max())
+            words = functional.pad(batch.question, (0, most - batch.question.shape[1]))  # or cut
         real = real_words(length, most)  # (B, T)
         words = words.masked_fill(~real, self.pad)
         states, weights = self._encode(words, real, batch)
@@ -114,10 +118,11 @@ class PitVqa(nn.Module):
         states = self.text_encoder.embeddings(input_ids=words)
         word_bias, region_bias = ((~one)[:, None, None] * -1e9 for one in (real, batch.region_mask))
         slot = (batch.image[:, None] == batch.image).tril(-1).sum(dim=1)  # (B,) among its image's
-        most, weights = int(slot.max()) + 1, states
+        most = 1 if torch.onnx.is_in_onnx_export() else int(slot.max()) + 1
+        weights = states
         for layer in self.text_encoder.encoder.layer:
             states, _ = layer.attention(states, attention_mask=word_bias)
-            rows = states.new_zeros(len(batch.regions), most, *states.shape[1:])
+            rows = states.new_zeros(batch.regions.shape[0], most, *states.shape[1:])
             rows = rows.index_put((batch.image, slot), states).flatten(1, 2)  # (I, S * T, W)
             cross = layer.crossattention
             attended, weights = cross.self(

@@ -35,7 +35,13 @@ from torch.nn import functional
 
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.catalogue import ProductOfExpertsConfig
-from saccade.models.layers import RegionNorm, attend, masked_softmax, real_words
+from saccade.models.layers import (
+    RegionNorm,
+    attend,
+    masked_softmax,
+    real_words,
+    weigh_words,
+)
 
 PRIMES = (1_000_003, 998_244_353)
 """Factors that spread pairs and questions over their slots."""
@@ -120,7 +126,7 @@ class QuestionBag(nn.Module):
         """`question (B, T)`, `length (B,)` -> (B, E), at least 0."""
         real = real_words(length, question.shape[1])  # (B, T)
         words = question.masked_fill(~real, 0)
-        edge = words.new_full((len(words), 1), self.words)  # stands at both ends of a question
+        edge = words.new_full((words.shape[0], 1), self.words)  # stands at both ends of a question
         ended = torch.cat([question.masked_fill(~real, self.words), edge], dim=1)  # (B, T + 1)
         pairs = torch.cat([edge, ended[:, :-1]], dim=1) * PRIMES[0] + ended
         place = torch.arange(1, words.shape[1] + 1, device=words.device)
@@ -129,4 +135,4 @@ class QuestionBag(nn.Module):
         here = torch.cat([real, real_words(length + 1, words.shape[1] + 1), edge >= 0], dim=1)
         share = here.to(self.embed.weight.dtype) / here.sum(dim=1, keepdim=True)
         ids = torch.cat([words, hashed], dim=1)  # (B, 2 T + 2)
-        return torch.relu(self.embed(ids, per_sample_weights=share))
+        return torch.relu(weigh_words(self.embed, ids, share))

@@ -25,7 +25,14 @@ from torch.nn.utils.rnn import PackedSequence
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.catalogue import SanConfig
 from saccade.models.fast_rnn import Dropout
-from saccade.models.layers import attend, masked_softmax, pack_words, real_words
+from saccade.models.layers import (
+    PaddedWords,
+    attend,
+    masked_softmax,
+    pack_words,
+    real_words,
+)
+from saccade.models.padded_rnn import in_reverse, lstm_node, read_words
 
 
 class San(nn.Module):
@@ -64,7 +71,10 @@ class San(nn.Module):
             real = real_words(length, words.shape[1])
             question: Tensor = self.question_encoder(self.embed(words) * real[..., None])
             return question
-        _, (hidden, _) = self.question_encoder(pack_words(words, length, self.embed))
+        packed = pack_words(words, length, self.embed)
+        if isinstance(packed, PaddedWords) and isinstance(self.question_encoder, ReleasedLstm):
+            return self.question_encoder.read_padded(packed)
+        _, (hidden, _) = read_words(self.question_encoder, packed)
         last: Tensor = hidden[-1]
         return last
 
@@ -135,6 +145,13 @@ class ReleasedLstm(nn.Module):
             hidden = leave * memory
         order = words.unsorted_indices
         return None, (hidden[None, order], memory[None, order])
+
+    def read_padded(self, words: PaddedWords) -> Tensor:
+        """The same last hidden state (B, H), in an exported graph."""
+        inputs, hidden = self.input_gates, self.hidden_gates
+        weights = [inputs.weight, hidden.weight, inputs.bias, torch.zeros_like(inputs.bias)]
+        ours = [torch.cat([part.chunk(4)[n] for n in (0, 1, 3, 2)]) for part in weights]
+        return lstm_node(in_reverse(*words), words.length, ours, tanh=False)[1]
 
 
 def _initialise(model: San) -> None:

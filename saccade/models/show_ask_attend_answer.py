@@ -14,12 +14,12 @@ A attention width, G glimpses.
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.catalogue import ShowAskAttendAnswerConfig
 from saccade.models.fast_rnn import Dropout, PackedLstm
-from saccade.models.layers import attend, masked_softmax
+from saccade.models.layers import attend, masked_softmax, pack_words
+from saccade.models.padded_rnn import read_words
 
 
 class ShowAskAttendAnswer(nn.Module):
@@ -40,9 +40,8 @@ class ShowAskAttendAnswer(nn.Module):
 
     def forward(self, batch: VqaBatch) -> VqaOutput:
         words = torch.tanh(self.dropout(self.embed(batch.question)))  # (B, T, E)
-        length = batch.question_length.cpu()
-        packed = pack_padded_sequence(words, length, batch_first=True, enforce_sorted=False)
-        _, (_, memory) = self.question_encoder(packed)
+        packed = pack_words(words, batch.question_length, nn.Identity())
+        _, (_, memory) = read_words(self.question_encoder, packed)
         query = memory[-1]  # (B, H): the cell state, not the hidden state
         attended, weights = self.attention(query, batch)  # (B, G * D), (B, G, R)
         joint = self.dropout(torch.cat([attended, query], dim=1))
@@ -70,8 +69,9 @@ class Glimpses(nn.Module):
         projected = self.project_query(self.dropout(query))[:, None]  # (B, 1, A)
         # A few questions at a time on a CPU, so that (B, R, A) stays in its cache.
         # Dropping before the ReLU is dropping behind it, and lets that work in place.
-        some = len(query) if query.is_cuda else 16
-        parts = zip(keys[batch.image].split(some), projected.split(some), strict=True)
+        both = keys[batch.image], projected
+        is_whole = query.is_cuda or torch.onnx.is_in_onnx_export()
+        parts = [both] if is_whole else zip(*(one.split(16) for one in both), strict=True)
         scores = [self.score(self.dropout(key + query).relu_()) for key, query in parts]
         mask = batch.region_mask[batch.image][:, None]  # (B, 1, R)
         weights = masked_softmax(torch.cat(scores).transpose(1, 2), mask)  # (B, G, R)

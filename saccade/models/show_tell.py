@@ -15,6 +15,8 @@ Shapes: B captions, I images, K beams, T words, R regions, P pooled cells, D num
 E word width, H hidden, V vocabulary, N words of the whole batch; n images, captions or beams.
 """
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -95,7 +97,7 @@ class ShowTell(nn.Module):
         return DecoderOutput(logits, CaptionState(state.per_image, (hidden, memory)))
 
     def _run(
-        self, inputs: PackedSequence, state: tuple[Tensor, Tensor] | None = None
+        self, inputs: PackedSequence | Tensor, state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[PackedSequence, tuple[Tensor, Tensor]]:
         """The cell over n sequences, as `nn.LSTM`; a GRU's or RNN's memory is its hidden state."""
         if isinstance(self.lstm, nn.GRU | nn.RNN):
@@ -112,7 +114,9 @@ class ShowTell(nn.Module):
         elif self.cells:
             regions = regions.masked_fill(~mask[..., None], 0)
             missing = self.cells - regions.shape[1]  # below zero where there is padding to cut
-            image = functional.pad(regions, (0, 0, 0, missing)).flatten(1)
+            if torch.onnx.is_in_onnx_export():  # whichever it is: the number of regions varies
+                missing = self.cells
+            image = functional.pad(regions, (0, 0, 0, missing))[:, : self.cells].flatten(1)
         else:
             image = mean_region(regions, mask)
         projected: Tensor = self.project_image(image)
@@ -123,15 +127,17 @@ class ShowTell(nn.Module):
         norm = self.norm
         if norm is None:
             return image
-        if len(image) > 1:
+        if not self.training or len(image) > 1:
             normal: Tensor = norm(image)
             return normal
         return functional.batch_norm(  # one image has no spread; the course's code stops here
             image, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
         )
 
-    def _one_step(self, vectors: Tensor) -> PackedSequence:
-        """One input vector for each of n sequences (n, E), packed."""
+    def _one_step(self, vectors: Tensor) -> PackedSequence | Tensor:
+        """One input vector for each of n sequences (n, E), packed; exporters know no packing."""
+        if torch.onnx.is_in_onnx_export():
+            return vectors[None]
         return PackedSequence(self.input_dropout(vectors), torch.tensor([len(vectors)]))
 
 
@@ -147,6 +153,8 @@ class MaxoutLstm(nn.Module):
         self, inputs: PackedSequence, state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[PackedSequence, tuple[Tensor, Tensor]]:
         """Run over n sequences, longest first; states are (1, n, H), outputs are packed (N, H)."""
+        if torch.onnx.is_in_onnx_export():  # inputs are one step (1, n, E), not packed
+            return self._step(cast(Tensor, inputs), state)
         gates = self.input_gates(inputs.data).split(inputs.batch_sizes.tolist())
         zero = gates[0].new_zeros(len(gates[0]), self.hidden_gates.in_features)
         hidden, memory = (zero, zero) if state is None else (state[0][0], state[1][0])
@@ -160,3 +168,10 @@ class MaxoutLstm(nn.Module):
         ended.append((hidden, memory))
         last, cell = (torch.cat(parts) for parts in zip(*reversed(ended), strict=True))
         return inputs._replace(data=torch.cat(outputs)), (last[None], cell[None])
+
+    def _step(self, inputs: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Any, Any]:
+        gates = self.input_gates(inputs)
+        zero = gates.new_zeros(*gates.shape[:2], self.hidden_gates.in_features)
+        hidden, memory = (zero, zero) if state is None else state
+        hidden, memory = maxout_lstm_step(gates + self.hidden_gates(hidden), memory)
+        return hidden, (hidden, memory)

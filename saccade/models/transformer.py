@@ -78,7 +78,7 @@ class Transformer(nn.Module):
             values, _, _ = layer(values, None, mask, None)
         values = self.encoder_norm(values)
         keys = [layer(values) for layer in self.region_keys]  # (I, R, 2W) each
-        empty = keys[0].new_zeros(len(regions), 1, 0, keys[0].shape[-1])
+        empty = keys[0].new_zeros(regions.shape[0], 1, 0, keys[0].shape[-1])
         return CaptionState((mask, *keys), (empty,) * len(keys))
 
     def step(self, words: Tensor, state: CaptionState) -> DecoderOutput:
@@ -138,7 +138,7 @@ class Layer(nn.Module):
         attended, weights = self.self_attention(normal, keys, mask)
         values = values + self.dropout(attended)
         if image is not None:
-            normal = self.cross_norm(values).view(len(image[0]), -1, values.shape[-1])
+            normal = self.cross_norm(values).view(image[0].shape[0], -1, values.shape[-1])
             attended, weights = self.cross_attention(normal, *image)
             values = values + self.dropout(attended).view_as(values)
             weights = weights.view(*values.shape[:2], -1)

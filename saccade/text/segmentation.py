@@ -34,7 +34,8 @@ _IN_STACK = f"(?<=[{_STACKS}]) (?=[{_WITH_SIGNS}])"
 _BEHIND = f"(?<=[{_WITH_SIGNS}])(?=[^ {_WITH_SIGNS}])"
 _AM = (("\u0e4d\u0e32", "\u0e33"), ("\u0ecd\u0eb2", "\u0eb3"))
 """Vowels of Thai and Lao that NFKC takes apart, and nothing puts together again."""
-_BETWEEN = f"(?<=[{CHARACTERS}]) (?=[{CHARACTERS}])"
+BETWEEN = f"(?<=[{CHARACTERS}]) (?=[{CHARACTERS}])"
+"""A blank that stands between two characters of such a script, and goes when a caption is written."""
 QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\ufe56", "\u2048", "\u2047", "\u0df4", "\ua60f")
 """Of Latin, of Chinese and Japanese, of Arabic, and rarer ones."""
 
@@ -75,7 +76,7 @@ def words_of_any_script(text: str) -> list[str]:
 
 def as_sentence(words: Iterable[str]) -> str:
     """Words as they are written: with blanks between them, but for scripts that have none."""
-    return re.sub(_BETWEEN, "", " ".join(words))
+    return re.sub(BETWEEN, "", " ".join(words))
 
 
 def has_no_blanks(text: str) -> bool:

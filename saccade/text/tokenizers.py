@@ -49,12 +49,12 @@ def _treebank(text: str) -> list[str]:
     Marks of numbers, abbreviations and hyphens stay; a full stop is split off at the end only.
     """
     text = f" {text.lower()} "
-    for pattern, replacement in _TREEBANK:
+    for pattern, replacement in TREEBANK:
         text = pattern.sub(replacement, text)
     return text.split()
 
 
-_TREEBANK = [
+TREEBANK = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r'(?<=[ (\[{<])"', " `` "),
