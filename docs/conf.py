@@ -59,7 +59,9 @@ def on_site(name: str, text: str) -> str:
     def shown(found: re.Match[str]) -> str:
         return linked((ROOT / found[1]).read_text(encoding="utf-8"), ROOT)
 
-    text = re.sub(r"^([a-z]+)\*\n", lambda m: m[0] * any(DOCS.glob(f"{m[1]}*.md")), text, flags=re.M)
+    text = re.sub(
+        r"^([a-z]+)\*\n", lambda m: m[0] * any(DOCS.glob(f"{m[1]}*.md")), text, flags=re.M
+    )
     files = "|".join(map(re.escape, PAGES))
     parts = re.split(rf"^(\[[^\]]*\]\(\.\./(?:{files})\)\n)", text, flags=re.M)
     return "".join(
