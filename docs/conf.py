@@ -12,6 +12,7 @@ version = release = version_of("saccade")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 source_suffix = {".md": "markdown"}
 
+highlight_language = "text"  # blocks without a language are output
 html_theme = "furo"
 html_title = f"saccade {release}"
 html_show_sphinx = False
@@ -76,4 +77,11 @@ def setup(app: Sphinx) -> None:
     def read(_app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = on_site(name, source[0])
 
+    def describe(
+        _app: Sphinx, what: str, _name: str, _of: object, _how: object, lines: list[str]
+    ) -> None:
+        if what == "attribute":  # napoleon takes "Names that are known: ..." for a type otherwise
+            lines.insert(0, "")
+
     app.connect("source-read", read)
+    app.connect("autodoc-process-docstring", describe, priority=100)

@@ -1,4 +1,4 @@
-"""Messages in Chinese: entries have the same fields in both languages, and a place in the source."""
+"""Messages in Chinese: both languages have the same fields, and English a place in the source."""
 
 import ast
 import json
