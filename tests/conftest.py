@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: workers share the cores
+os.environ["SACCADE_LANG"] = "en"  # messages are those that the tests know
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read at import; no test may use the network
 
 import pytest

@@ -10,9 +10,11 @@ files, exceptions.
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TextIO
 
 from saccade.core.errors import VERBS, SaccadeError
 
@@ -29,10 +31,21 @@ SENTENCES = re.compile(r"(?<=[.?!]) (?=[A-Z`])")
 
 
 def language(environment: Mapping[str, str] = os.environ) -> str:
-    """The language of messages, such as "zh"; "en" where there is no catalogue."""
+    """The language of messages, such as "zh"; "en" without a catalogue or letters."""
     given = next(filter(None, map(environment.get, VARIABLES)), "en")
     code = re.split(r"[_.@:-]", given.lower())[0]
-    return code if code in CATALOGUES else "en"
+    if code in CATALOGUES and _writes(sys.stderr):
+        return code
+    return "en"
+
+
+def _writes(stream: TextIO) -> bool:
+    """Has a stream letters for more than English?"""
+    try:
+        "中".encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def translated(text: str) -> str:
