@@ -16,8 +16,12 @@ from tests.processes import forked
 ROOT = Path(__file__).parent.parent / "saccade"
 CATALOGUE = ROOT / "core/messages.zh.json"
 ENTRIES = json.loads(CATALOGUE.read_text(encoding="utf-8"))
-OF_OTHERS = ("Missing ", "No such ", "Invalid value", "permission", "no space", "not a dir")
-"""Beginnings of messages that Typer and the system write."""
+OF_OTHERS = (
+    *("Missing ", "No such ", "Invalid value", "Did you", "{value} is not one", "Input should"),
+    *("permission", "no space", "not a dir"),
+    *("there is nothing", "Else lay", "Lay the", "For data of", "Get it from", "{parameters} par"),
+)
+"""Beginnings of messages of Typer, pydantic and the system; and of ours of too many parts."""
 
 
 def fields(text):
@@ -106,6 +110,8 @@ def test_fields_are_kept_and_what_is_not_listed_stays(monkeypatch, english, chin
         ("train show-attend-tell --data data --out run --set train.epoch=3", "'train.epoch'"),
         ("train show-attend-tell --data no-data --out run", "没有这个数据文件夹"),
         ("prepare no-folder --out run", "既不是文件夹，也不是数据来源"),
+        ("prepare empty --out run", "里面什么也没有"),
+        ("train my.toml --data data --out run", "没有这个文件或文件夹"),
         ("extract data", "--backbone、--detector 之一"),
         ("ask no-run no.png why?", "请给出图像文件的路径"),
         ("ask no-run", "缺少参数"),
@@ -114,7 +120,8 @@ def test_fields_are_kept_and_what_is_not_listed_stays(monkeypatch, english, chin
 )
 def test_a_refusal_is_in_chinese_and_names_the_same_things(monkeypatch, tmp_path, words, chinese):
     """Status and names are those of English; what the user typed is not translated."""
-    (tmp_path / "data").mkdir()
+    for name in ("data", "empty"):
+        (tmp_path / name).mkdir()
     (tmp_path / "data/dataset.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
 
