@@ -7,7 +7,7 @@ READY := .venv/.ready
 # own half of the files, so that what the tests of a file share (data, runs) is made once.
 WORKERS ?= 2
 
-.PHONY: help setup demo quick test test-browser proof check format bench clean
+.PHONY: help setup demo quick test test-browser proof check docs format bench clean
 
 help:  ## list these
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ check: setup  ## format, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+docs: setup  ## the site, into site/
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --jobs auto docs site
+
 format: setup  ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -55,4 +58,4 @@ bench: setup  ## hot paths against their published form, one thread
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
 clean:  ## remove what tools left behind, and .venv
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage site

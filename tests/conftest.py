@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: workers share the cores
+os.environ["SACCADE_LANG"] = "en"  # messages are those that the tests know
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read at import; no test may use the network
 
 import pytest
@@ -25,7 +26,8 @@ feature_files golden_sets
 import_checkpoint import_checkpoint_errors import_checkpoint_files import_checkpoint_pitvqa
 import_features instant instant_refusals java_metrics long_json losses occlusion
 one_stage_detectors pack page pitvqa_data pixels plugin predict predictions prepare recognise
-scheduled_sampling score selection self_critical store store_damage store_kills stores subwords
+documents scheduled_sampling score selection self_critical store store_damage store_kills stores
+subwords
 sweep teacher_forced train training_length transformer_networks
 viz weight_files word_vectors word_vectors_binary
 """.split()  # noqa: SIM905

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -23,6 +24,7 @@ from tests.processes import forked
 TINY = DemoSettings(
     train=32, val=8, test=10, size=64, backbone_epochs=1, changes=("train.epochs=1",)
 )
+ROOT = Path(__file__).parent.parent
 QUIET = Console(quiet=True)
 
 
@@ -82,6 +84,40 @@ def test_the_commands_on_the_page_work_as_they_stand(made):
     done = forked(lambda: app(words, prog_name="saccade"))
     assert done.returncode == 0, done.stderr
     assert re.match(r"[01]\.\d+  \w+", done.stdout)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_commands_about_the_demonstration_work_as_they_are_written(made, monkeypatch, page):
+    """Those of the texts, in the order of the texts; README shows their output, too."""
+    monkeypatch.chdir(made.parent)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if re.match("saccade .*demo/runs/", line)]
+    assert len(lines) >= 3
+    printed = ""
+    for line in lines:
+        done = forked(lambda line=line: app(shlex.split(line)[1:], prog_name="saccade"))
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+        printed += done.stdout
+    shown = re.search(r"```\n(0\.\d.*?)```", text, re.S)[1]
+    # Numbers and words are those of another training; the lines have the same form.
+    for form in (r"0\.\d{3}  \w", *([r"accuracy [\d.]+% \["] * (page == "README.md"))):
+        assert re.search(f"^{form}", shown, re.M)
+        assert re.search(f"^{form}", printed, re.M)
+    assert (made.parent / "looked.png").exists() == (page == "docs/tutorial.md")
+
+
+def test_the_python_of_the_readme_works_as_it_is_written(made, monkeypatch):
+    monkeypatch.chdir(made.parent)
+    block = re.search(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S
+    )
+    names = {}
+    exec(block[1], names)
+    assert names["scores"]["task"] == "vqa"
+    assert names["answer"].text == names["answer"].top[0][0]
+    assert names["answer"].attention.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    with Image.open(made / "answer.png") as drawn:
+        assert min(drawn.size) > 100
 
 
 def test_the_runs_answer_and_are_explained(made, tmp_path):

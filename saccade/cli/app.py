@@ -23,10 +23,12 @@ from typing import Annotated, Any, NamedTuple, TextIO
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 from typer.main import get_group
 
 from saccade.core.errors import STOPPED, BadConfig, SaccadeError, SaccadeWarning
 from saccade.core.formatting import printable, table
+from saccade.core.language import error_line, translated
 
 FREE_SPACE = "Free disk space, then give the same command again."
 ALLOW = "Give another path, or see that you may read and write there."
@@ -114,7 +116,7 @@ def _show_warning(
 ) -> None:
     """Print our own warnings as notes on stderr, and others as Python does."""
     if issubclass(category, SaccadeWarning):
-        echo(f"note: {message}", err=True)
+        echo(translated(f"note: {message}"), err=True)
     else:
         _show_any_warning(message, category, filename, lineno, file, line)
 
@@ -139,17 +141,22 @@ class Commands(TyperGroup):
                 warnings.showwarning = _show_warning
                 return super().invoke(ctx)
         except SaccadeError as error:
-            echo(f"error: {error}", err=True)
+            echo(error_line(error), err=True)
             raise typer.Exit(1) from None
+        except TyperException as error:
+            words = translated(error.format_message())
+            error.format_message = lambda: words  # type: ignore[method-assign]
+            raise
         except OSError as error:
             if error.errno not in HINTS:
                 raise
             message = os.strerror(error.errno).lower()
             location = error.filename or "disk"
-            echo(f"error: {location}: {message}. {HINTS[error.errno]}", err=True)
+            echo(translated(f"error: {location}: {message}. {HINTS[error.errno]}"), err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            echo(f"\nStopped; nothing is half-written. {_how_to_go_on(ctx)}", err=True)
+            line = f"Stopped; nothing is half-written. {_how_to_go_on(ctx)}"
+            echo(f"\n{translated(line)}", err=True)
             raise typer.Exit(STOPPED) from None
 
 
@@ -233,7 +240,7 @@ def _printing(function: Callable[..., Result]) -> Callable[..., None]:
         _refuse_rest(context, given)
         if not as_json:
             for line in function(**given).lines:
-                echo(line)
+                echo(translated(line))
             return
         ended = None
         with redirect_stdout(sys.stderr):

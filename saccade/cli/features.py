@@ -9,6 +9,7 @@ import typer
 from saccade.cli import app
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import colour, number, pairs, values
+from saccade.core.language import translated
 
 commands = app.CommandTable()
 
@@ -213,7 +214,7 @@ def verify(path: StoreArgument) -> app.Result:
 
     images, notes = verify_store(path)
     for note in notes:
-        app.echo(f"note: {note}", err=True)
+        app.echo(translated(f"note: {note}"), err=True)
     data = {"store": path, "images": images, "notes": notes}
     return app.Result(data, [f"{path} is whole: {images:,} images"])
 

@@ -13,6 +13,7 @@ import typer
 from saccade.cli import app
 from saccade.core.errors import BadConfig, BadImage
 from saccade.core.formatting import NO_WORDS
+from saccade.core.language import error_line, translated
 from saccade.core.run_files import refuse_replacing
 from saccade.data.find_files import images_in, is_image, refuse_addresses
 from saccade.data.records import Split
@@ -107,7 +108,8 @@ def _data(answer: "Answer") -> dict[str, object]:
 def _lines(answer: "Answer") -> Iterator[str]:
     """An answer for a person."""
     if answer.unknown:
-        app.echo(f"note: the model never learnt: {', '.join(answer.unknown)}", err=True)
+        unknown = f"note: the model never learnt: {', '.join(answer.unknown)}"
+        app.echo(translated(unknown), err=True)
     yield from app.columns((f"{share:.3f}", text) for text, share in answer.top)
     if answer.prior is not None:
         text, share = answer.prior[0]
@@ -159,7 +161,7 @@ def _going_on(several: bool) -> Iterator[Callable[[], AbstractContextManager[Non
             if not several:
                 raise
             failed.append(error)
-            app.echo(f"error: {error}", err=True)
+            app.echo(error_line(error), err=True)
 
     yield attempt
     if failed:

@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from saccade.core.formatting import printable
+from saccade.core.language import translated
 from saccade.core.progress import open_bar
 
 
@@ -27,7 +28,7 @@ def console() -> Console:
 
 def say(line: str, style: str | None = None) -> None:
     """Print a line above a progress bar, if there is one."""
-    console().print(printable(line), style=style, markup=False)
+    console().print(printable(translated(line)), style=style, markup=False)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from saccade.demo.page import Results, Samples, page_content, summary
 from saccade.evaluation.attention_grounding import measure_attention_grounding, read_boxes
 from saccade.evaluation.evaluate import evaluate
 from saccade.features.extract import extract
+from saccade.inference.explain import explain_image
 from saccade.inference.predictor import load
 from saccade.recipes.load import load_recipe
 from saccade.training.train import train
@@ -162,6 +163,8 @@ def demo(
 ) -> Path:
     """Make the whole demonstration, and return the path of its page, `report.html`.
 
+    Beside it stands `answer.png`, the first answer explained.
+
     Equal seeds give equal scores on one machine.
 
     Args:
@@ -198,7 +201,12 @@ def demo(
         with clock.stage("Scoring on the test images"), show_progress():
             results = _score(folder, backbone, device)
         with clock.stage("Drawing attention maps"), show_progress():
-            content = page_content(results, Samples(DataFolder(out / "data"), "test"))
+            samples = Samples(DataFolder(out / "data"), "test")
+            content = page_content(results, samples)
+            with folder.making("answer.png") as drawing:
+                question = samples.questions[samples.first_of_each_kind()[0]]
+                image = samples.files[question.image_id]
+                explain_image(results.runs["vqa"], image, drawing, question.text)
     with folder.making("report.html") as page:
         write_text(page, fill("demo/page.html.j2", **content, stages=clock.stages))
     console.print("\n[bold]Done[/bold]", *summary(results), sep="\n", soft_wrap=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from saccade.core.formatting import table
+from saccade.core.language import translated
 from saccade.core.tasks import TASK_INFO
 from saccade.evaluation.verdict import (
     BASELINES,
@@ -46,20 +47,26 @@ def headline(scores: Scores) -> str:
     return f"{line.strip()}; image {by_image}{_USED.get(verdict.image_use, verdict.image_use)}"
 
 
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    """Lines of a text in the user's language; Chinese letters are two columns wide."""
+    shown = translated(text)
+    return textwrap.wrap(shown, WIDTH if shown == text else WIDTH // 2, subsequent_indent=indent)
+
+
 def summary(scores: Scores) -> Iterator[str]:
     """All lines, the most important first."""
     yield headline(scores)
     yield ""
     yield table(_main_table(scores))
     yield ""
-    yield from textwrap.wrap(give_verdict(scores).text, WIDTH)
+    yield from _wrapped(give_verdict(scores).text)
     for (label, value), caution in CAUTIONS.items():
         if scores.get(label) is value:
             yield f"{caution[0].upper()}{caution[1:]}."
     for name, message in (scores.get("findings") or {}).items():
-        yield from textwrap.wrap(f"Before training, [{name}]: {message}.", WIDTH)
+        yield from _wrapped(f"Before training, [{name}]: {message}.")
     for finding in scores.get("training_findings") or ():
-        yield from textwrap.wrap(f"While it trained, {finding}", WIDTH)
+        yield from _wrapped(f"While it trained, {finding}")
     for title, rows in _sections(scores):
         if rows:
             yield ""
@@ -187,7 +194,7 @@ def _about(scores: Scores) -> Iterator[str]:
             how = "each on its own fold" if "folds" in scores else "alone"
             lines.append(f"Its members were validated, {how}, at {', '.join(known)}.")
     for line in lines:
-        yield from textwrap.wrap(line, WIDTH, subsequent_indent="  ")
+        yield from _wrapped(line, "  ")
     missing = [v for v in scores.values() if isinstance(v, Mapping) and "not_measured" in v]
     for reason in dict.fromkeys(one["not_measured"] for one in missing):
-        yield from textwrap.wrap(f"Not measured: {reason}", WIDTH, subsequent_indent="  ")
+        yield from _wrapped(f"Not measured: {reason}", "  ")

@@ -17,6 +17,7 @@ from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.files import held
 from saccade.core.formatting import printable
+from saccade.core.language import translated
 from saccade.core.run_files import FOLDS, MEMBERS, begun_members
 from saccade.data.folder import DataFolder
 from saccade.data.folds import cut_images, write_fold
@@ -175,4 +176,4 @@ def _about(ensemble: OpenedRun, score: float) -> Iterator[str]:
 
 
 def _say(console: Console, line: str) -> None:
-    console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+    console.print(printable(translated(line)), highlight=False, markup=False, soft_wrap=True)

@@ -15,6 +15,7 @@ from torch import nn
 from saccade.checks.machine import run_bytes
 from saccade.config import Recipe
 from saccade.core.formatting import duration, printable
+from saccade.core.language import translated
 from saccade.core.run_files import selection_score
 from saccade.data.checks import Finding
 from saccade.data.examples import epoch_order
@@ -151,7 +152,9 @@ class TrainingView:
 
     def say(self, line: str) -> None:
         """Print one line."""
-        self.console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+        self.console.print(
+            printable(translated(line)), highlight=False, markup=False, soft_wrap=True
+        )
 
     def show_estimate(self, cost: Estimate, progress: Progress) -> None:
         """Print what the rest of the run will cost, which examples are left out, and a warning

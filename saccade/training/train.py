@@ -24,6 +24,7 @@ from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes
 from saccade.core.formatting import printable
+from saccade.core.language import translated
 from saccade.core.run_files import (
     WEIGHTS,
     checkpoint_interval,
@@ -200,7 +201,7 @@ def _until_it_is_over(
 
 
 def _print(console: Console, line: str) -> None:
-    console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+    console.print(printable(translated(line)), highlight=False, markup=False, soft_wrap=True)
 
 
 def _as_it_runs(recipe: Recipe, device: str, console: Console, before: OpenedRun | None) -> Recipe:

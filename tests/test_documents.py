@@ -1,0 +1,57 @@
+"""Documents in two languages have the same parts; the site is built without a warning."""
+
+import re
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+import saccade
+from tests.processes import forked
+
+ROOT = Path(__file__).parent.parent
+BOTH = [("README.md", "README.zh.md"), ("docs/tutorial.md", "docs/tutorial.zh.md")]
+
+
+def blocks(text):
+    """Blocks of code without their comments, which are translated."""
+    return [re.sub(r"\s+#.*", "", block) for block in re.findall(r"```.*?```", text, re.S)]
+
+
+def prose(text):
+    return re.sub(r"```.*?```", "", text, flags=re.S)
+
+
+@pytest.mark.parametrize(("english", "chinese"), BOTH)
+def test_both_languages_have_the_same_headings_commands_and_links(english, chinese):
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in (english, chinese)]
+    assert blocks(texts[0]) == blocks(texts[1])
+    levels = [[len(marks) for marks in re.findall(r"^#+(?= )", prose(t), re.M)] for t in texts]
+    assert levels[0] == levels[1]
+    first, second = (set(re.findall(r"`[^`\n]+`", prose(text))) for text in texts)
+    assert first <= second
+    first, second = (set(re.findall(r"\]\(([^)\s]+)\)", prose(text))) for text in texts)
+    assert {link for link in first ^ second if not re.search(r"(README|tutorial)\.", link)} == set()
+
+
+@pytest.mark.parametrize("chinese", [chinese for _, chinese in BOTH])
+def test_a_translation_says_which_version_it_follows(chinese):
+    text = (ROOT / chinese).read_text(encoding="utf-8")
+    assert f"对应 saccade {saccade.__version__}" in text
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    """Every page stands in the tree and every link leads somewhere; docstrings are read, too."""
+    for package in ("sphinx", "furo", "myst_parser"):
+        pytest.importorskip(package, reason="the site needs the extra docs")
+
+    def build():
+        from sphinx.cmd.build import main
+
+        warnings.simplefilter("ignore")  # those of Sphinx's own code are not ours
+        words = ["--quiet", "--fail-on-warning", "--keep-going", "-b", "dummy"]
+        sys.exit(main([*words, "-d", str(tmp_path), str(ROOT / "docs"), str(tmp_path / "site")]))
+
+    done = forked(build)
+    assert done.returncode == 0, done.stderr
