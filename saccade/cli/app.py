@@ -54,6 +54,7 @@ MODULES = {
     **dict.fromkeys(("ask", "caption", "predict"), "predict"),
     "explain": "explain",
     **dict.fromkeys(("pack", "unpack"), "data"),
+    "push-to-hub": "hub",
     **dict.fromkeys(("list", "show", "about"), "info"),
 }
 """Of each command: the module in this room that holds it, imported when the command is asked for.
