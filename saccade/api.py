@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from saccade.inference.predictor import Run
     from saccade.interop.prediction_ids import OnExtra, OnMissing
     from saccade.recipes.advice import Advice
+    from saccade.training.loggers import MakeLogger
 
 OnFault = Literal["refuse", "drop", "keep"]
 OnBad = Literal["refuse", "drop"]
@@ -89,6 +90,9 @@ class TrainOptions(CheckOptions, total=False):
     minutes: float | None
     """After so many of training and validation the run ends, as after its last epoch; the members
     of an ensemble have equal parts of them."""
+    loggers: "Sequence[str | MakeLogger]"
+    """Programs that are given settings and numbers: "tensorboard", a plugin's name, `module:NAME`,
+    or a function that makes one of a `saccade.training.loggers.LoggedRun`; none by default."""
 
 
 class PredictOptions(TypedDict, total=False):
@@ -967,6 +971,10 @@ def _check_options(start: str | Path | None, device: str, options: TrainOptions)
     if (minutes := options.get("minutes")) is not None and not minutes > 0:
         hint = "Give a number of minutes above 0, or none."
         raise BadConfig(f"{minutes} minutes are no time to train", location="--minutes", hint=hint)
+    if loggers := options.get("loggers"):
+        from saccade.training.loggers import find_loggers
+
+        find_loggers(loggers)
 
 
 def _runs_to_resume(out: Path, options: TrainOptions) -> list[Path]:

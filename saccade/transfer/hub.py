@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub  # imports the parts that are used, when they are used
 from huggingface_hub import constants
@@ -78,23 +79,23 @@ def _file(repository: str, name: str, revision: str | None, most: int, offline: 
     """A file of a repository. Raises BadBundle, before it is fetched, for one of more bytes."""
     from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415 - 0.2 s
 
+    asked: dict[str, Any] = {"repo_id": repository, "filename": name, "revision": revision}
     if offline:
         try:
-            path = huggingface_hub.hf_hub_download(
-                repository, name, revision=revision, local_files_only=True
-            )
+            path = huggingface_hub.hf_hub_download(**asked, local_files_only=True)
         except LocalEntryNotFoundError:
             message = f"{name} is not in the hub's cache, and {offline}"
             hint = "Run it once on a machine with network, or give the path of a folder."
             raise BadDownload(message, location=repository, hint=hint) from None
         return Path(path)
     with hub_errors(repository, f"{name} cannot be fetched"):
-        found = huggingface_hub.hf_hub_download(repository, name, revision=revision, dry_run=True)
+        asked["endpoint"] = constants.ENDPOINT
+        found = huggingface_hub.hf_hub_download(**asked, dry_run=True)
         if found.file_size is None or found.file_size > most:
             size = size_in_words(found.file_size) if found.file_size else "an unknown size"
             message = f"{name} has {size}, {size_in_words(most)} at most are expected"
             raise BadBundle(message, location=repository, hint="Do not use it.")
-        return Path(huggingface_hub.hf_hub_download(repository, name, revision=revision))
+        return Path(huggingface_hub.hf_hub_download(**asked))
 
 
 @contextmanager
@@ -106,7 +107,8 @@ def hub_errors(repository: str, message: str) -> Iterator[None]:
         raise
     except Exception as error:  # each library of networking has its own
         status = getattr(getattr(error, "response", None), "status_code", None)
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        cause = error.__cause__ or error
+        reason = " ".join(str(cause).split())[:200].rstrip(".") or type(cause).__name__
         hint = "Give the same command again: it goes on where it stopped."
         if type(error).__name__ in {"RepositoryNotFoundError", "GatedRepoError"}:
             reason, hint = "there is no such repository, or it is not open to you", LOG_IN
