@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from saccade.interop.prediction_ids import OnExtra, OnMissing
     from saccade.recipes.advice import Advice
     from saccade.serve.server import Server
+    from saccade.training.loggers import MakeLogger
 
 OnFault = Literal["refuse", "drop", "keep"]
 OnBad = Literal["refuse", "drop"]
@@ -94,6 +95,9 @@ class TrainOptions(CheckOptions, total=False):
     minutes: float | None
     """After so many of training and validation the run ends, as after its last epoch; the members
     of an ensemble have equal parts of them."""
+    loggers: "Sequence[str | MakeLogger]"
+    """Programs that are given settings and numbers: "tensorboard", a plugin's name, `module:NAME`,
+    or a function that makes one of a `saccade.training.loggers.LoggedRun`; none by default."""
 
 
 class ServeOptions(TypedDict, total=False):
@@ -663,6 +667,108 @@ def export(run: str | Path, out: str | Path, to: Literal["onnx"] = "onnx") -> "E
     return export_onnx(opened, load_model(opened), rules, Path(out))
 
 
+def from_pretrained(
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    max_bytes: int = 10_000_000_000,
+    device: str = "auto",
+) -> "Run":
+    """Open a model that `Run.save_pretrained` wrote: a folder, or a repository of the Hugging Face
+    hub.
+
+    A repository is fetched into the hub's cache, with bars on a terminal; what is there is not
+    fetched again, and is used without a network too. Only safetensors and JSON are ever fetched.
+
+    Args:
+        source: A folder, or "org/name", where there is no such folder.
+        revision: A branch, tag or commit of the repository; by default the newest.
+        max_bytes: The most that a repository may have.
+        device: Where to run the model.
+
+    Returns:
+        The run, whose answers are those of the run that was saved.
+
+    Raises:
+        BadBundle: Files are missing, damaged, unsafe or too large, or of another program.
+        BadConfig: `source` names neither a folder nor a repository.
+        BadDownload: The repository cannot be had.
+
+    Example:
+        >>> folder = saccade.load("run", device="cpu").save_pretrained("model")
+        >>> again = saccade.from_pretrained("model", device="cpu")
+        >>> again.task
+        'vqa'
+    """
+    folder = Path(source)
+    check_device(device)
+    if folder.is_dir():
+        from saccade.transfer.hub_folder import check_folder
+
+        if revision is not None:
+            hint = "Leave it out, or give the repository."
+            raise BadConfig("a folder has no revisions", location=folder, hint=hint)
+        check_folder(folder)
+    else:
+        from saccade.transfer.hub import fetch_model
+
+        folder = fetch_model(str(source), revision, max_bytes)
+    return load(folder, device)
+
+
+def push_to_hub(
+    run: str | Path,
+    repository: str,
+    *,
+    public: bool = False,
+    licence: str | None = None,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Send a run to the Hugging Face hub, with a model card, as one commit.
+
+    Nothing else of this package sends anything. The token is the hub's own: `hf auth login`, or
+    `HF_TOKEN`.
+
+    Args:
+        run: The run folder; or a folder that `Run.save_pretrained` wrote, which goes as it is, with
+            what was written into its card.
+        repository: "org/name"; made where there is none.
+        public: Whether everybody may see it; else the repository is private.
+        licence: Of the weights, by the hub's names: "apache-2.0", "cc-by-4.0", "other".
+        dry_run: Send nothing; tell what would go.
+
+    Returns:
+        `repository`, `private`, `files` (name to bytes), and the `commit`'s address, None with
+        `dry_run`.
+
+    Raises:
+        BadRun: There is no such run.
+        BadBundle: The folder is damaged.
+        BadConfig: The names are none, there is no token, or the repository is public and `public`
+            was not given.
+        BadDownload: The hub does not answer, or refuses.
+        MissingWeights: The backbone's weights are not at hand.
+
+    Example:
+        >>> told = saccade.push_to_hub("run", "me/first", dry_run=True)
+        >>> told["private"], told["commit"], "model.safetensors" in told["files"]
+        (True, None, True)
+    """
+    read_run_json(Path(run))
+    from saccade.interop.pretrained import check_licence, pretrained_folder
+    from saccade.transfer.hub import check_push, check_repository, push_model
+    from saccade.transfer.hub_folder import files_of
+
+    check_repository(repository)
+    check_licence(licence)
+    if not dry_run:
+        check_push()
+    with pretrained_folder(Path(run), repository, licence) as folder:
+        files = files_of(folder)
+        commit = None if dry_run else push_model(folder, repository, files, public=public)
+    return {"repository": repository, "private": not public, "files": files, "commit": commit}
+
+
 def predict(
     run: str | Path,
     *inputs: str | Path,
@@ -993,6 +1099,10 @@ def _check_options(start: str | Path | None, device: str, options: TrainOptions)
     if (minutes := options.get("minutes")) is not None and not minutes > 0:
         hint = "Give a number of minutes above 0, or none."
         raise BadConfig(f"{minutes} minutes are no time to train", location="--minutes", hint=hint)
+    if loggers := options.get("loggers"):
+        from saccade.training.loggers import find_loggers
+
+        find_loggers(loggers)
 
 
 def _runs_to_resume(out: Path, options: TrainOptions) -> list[Path]:

@@ -28,6 +28,7 @@ import_features instant instant_refusals java_metrics long_json losses occlusion
 one_stage_detectors pack page pitvqa_data pixels plugin predict predictions prepare recognise
 documents scheduled_sampling score selection self_critical store store_damage store_kills stores
 subwords
+loggers hub
 sweep teacher_forced train training_length transformer_networks
 viz weight_files word_vectors word_vectors_binary
 """.split()  # noqa: SIM905

@@ -97,12 +97,12 @@ def serve():
                     return
                 time.sleep(site.pause)
 
-    with _running(Handler) as site.port:
+    with running(Handler) as site.port:
         yield site
 
 
 @contextmanager
-def _running(handler):
+def running(handler):
     """The port of a server that answers meanwhile."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
@@ -184,5 +184,5 @@ def serve_hub(name, folder):
 
         do_GET = do_HEAD = do_POST = answer
 
-    with _running(Handler) as port:
+    with running(Handler) as port:
         yield f"http://127.0.0.1:{port}"

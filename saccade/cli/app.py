@@ -58,6 +58,7 @@ MODULES = {
     "serve": "serve",
     "export": "export",
     **dict.fromkeys(("pack", "unpack"), "data"),
+    "push-to-hub": "hub",
     **dict.fromkeys(("list", "show", "about"), "info"),
 }
 """Of each command: the module in this room that holds it, imported when the command is asked for.

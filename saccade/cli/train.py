@@ -95,6 +95,10 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(help="End after so many, as after the last epoch.")
     ] = None,
+    loggers: Annotated[
+        list[str] | None,
+        typer.Option("--logger", help="tensorboard, or module:NAME. May be repeated."),
+    ] = None,
     allow: app.AllowOption = None,
     strict: app.StrictOption = False,
     device: app.DeviceOption = "auto",
@@ -115,6 +119,7 @@ def train(
         watchdog=not no_watchdog,
         keep=keep,
         minutes=minutes,
+        loggers=loggers or (),
         allow=allow or (),
         strict=strict,
         device=device,

@@ -46,6 +46,7 @@ from saccade.inference.decoding import Rules, draw, replay, rules_of
 from saccade.inference.image_lists import Asked, in_batches, pair
 from saccade.inference.model import load_model
 from saccade.inference.occlusion import with_answer_map, with_word_maps
+from saccade.interop.pretrained import save_pretrained
 from saccade.models.encoder import EncodedModel, without_encoder
 from saccade.run_folder import BACKBONE, OpenedRun, open_run, training_findings
 from saccade.text.segmentation import as_sentence
@@ -506,6 +507,16 @@ class Run:
         vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
         beams = beam_size or decode.beam_size
         return caption_batches(self.model, batches, vocabulary, rules, beams)
+
+    def save_pretrained(self, folder: str | Path, *, licence: str | None = None) -> Path:
+        """Write the run into a folder by the conventions of the Hugging Face hub, with a model card
+        and the backbone's weights: `saccade.from_pretrained(folder)` gives it back.
+
+        `licence` is that of the weights, by the hub's names: "apache-2.0", "cc-by-4.0", "other".
+        Raises BadConfig where `folder` holds other things, MissingWeights where the backbone's
+        weights are not at hand.
+        """
+        return save_pretrained(self.opened, Path(folder), licence)
 
 
 def _stack(images: Collection[EncodedImage]) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ from saccade.models.encoder import EncodedModel
 from saccade.training import optim
 from saccade.training.averaging import update_average
 from saccade.training.labels import count_answers
+from saccade.training.loggers import Reporter
 from saccade.training.objectives import Objective, Shares, StepResult
 from saccade.training.watchdog import Watchdog, not_finite
 
@@ -122,6 +123,7 @@ class TrainingLoop:
     minutes: float | None = None
     """Of training and validation, after which the run ends as after its last epoch."""
     watchdog: Watchdog = field(default_factory=Watchdog)
+    reporter: Reporter = field(default_factory=Reporter)
     results: list[Tensor] = field(default_factory=list)
     """Loss and training score of the last few batches, each (2,), not yet waited for."""
     answered: list[Tensor] = field(default_factory=list)

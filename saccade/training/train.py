@@ -50,6 +50,7 @@ from saccade.run_folder import (
 from saccade.text.vocabulary import Words
 from saccade.training.exactness import conditions_on
 from saccade.training.initialise import fresh_model, initialise
+from saccade.training.loggers import LoggedRun, MakeLogger, start_loggers
 from saccade.training.loop import Progress, TrainingLoop, run_length, training_of
 from saccade.training.objectives import objective_for, shares_for
 from saccade.training.optim import make_optimiser
@@ -90,6 +91,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     strict: bool = False,
     device: str = "auto",
     watchdog: bool = True,
+    loggers: Sequence[str | MakeLogger] = (),
     console: Console | None = None,
     words: Words | None = None,
 ) -> dict[str, Any]:
@@ -132,6 +134,9 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     view.show_estimate(cost, progress)
     if watchdog:
         set_watchdog(loop, experiment.recipe, cost, rows, view.say)
+    loop.reporter = start_loggers(
+        loggers, LoggedRun(out, name, progress.step), experiment.recipe, view.say
+    )
     _until_it_is_over(loop, task, experiment, progress, rows, view, out)
     view.kept(best_row(rows), findings)
     return best_row(rows)["scores"]  # type: ignore[no-any-return]
@@ -184,7 +189,7 @@ def _until_it_is_over(
 ) -> None:
     """Train and score epoch after epoch; raises KeyboardInterrupt if stopped."""
     drawn, recipe = time.monotonic(), experiment.recipe
-    with stop_on_signal() as stopped, view.bar:
+    with stop_on_signal() as stopped, view.bar, loop.reporter.told_of_end():
         while not (is_over(progress, recipe) or is_out_of_time(progress, rows, loop.minutes)):
             best = progress.best
             with logged_failure(rows, out):
@@ -192,6 +197,7 @@ def _until_it_is_over(
                 view.scoring()
                 _end_epoch(loop, task, experiment, progress, rows, out)
             view.epoch(rows[-1], best)
+            loop.reporter.epoch(rows[-1])
             with logged_failure(rows, out):
                 loop.watchdog.refuse_lost()
             if time.monotonic() - drawn > DRAW_EVERY_SECONDS:
@@ -257,8 +263,10 @@ def _epoch(
     """Train the rest of an epoch, or until the time is over, and save now and then; raises
     KeyboardInterrupt if stopped."""
     saved = time.monotonic()
+    loop.reporter.start_epoch(progress)
     for _ in loop.epoch(progress):
         view.step(progress)
+        loop.reporter.step(progress, loop.optimiser.param_groups[0]["lr"])
         if stopped or time.monotonic() - saved > SAVE_EVERY_SECONDS:
             loop.accumulate_losses(progress)
             save_last(out, loop, progress, rows)
