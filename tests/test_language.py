@@ -102,6 +102,22 @@ def test_fields_are_kept_and_what_is_not_listed_stays(monkeypatch, english, chin
     assert translated(english) == chinese
 
 
+def test_every_entry_is_found_by_its_own_text(monkeypatch):
+    """No entry hides another one, whatever stands in its fields."""
+    monkeypatch.setenv("SACCADE_LANG", "zh")
+    for english, chinese in ENTRIES.items():
+        values = {name: f"Xx{number}x" for number, name in enumerate(fields(english))}
+        if " " in english:
+            assert translated(english.format(**values)) == chinese.format(**values)
+
+
+@pytest.mark.parametrize("part", ["a of b ", "1 of 2 x: ", "x=y: ", "' ", "a: b. ", ". A", "{x} "])
+def test_a_text_that_repeats_itself_is_given_up_soon(monkeypatch, part):
+    monkeypatch.setenv("SACCADE_LANG", "zh")
+    for times in (100, 1999 // len(part), 5000):
+        translated(part * times)
+
+
 @pytest.mark.parametrize(
     ("words", "chinese"),
     [
