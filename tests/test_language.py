@@ -20,6 +20,7 @@ OF_OTHERS = (
     *("Missing ", "No such ", "Invalid value", "Did you", "{value} is not one", "Input should"),
     *("permission", "no space", "not a dir"),
     *("there is nothing", "Else lay", "Lay the", "For data of", "Get it from", "{parameters} par"),
+    *("Install completion", "Show completion", "of {count} images, "),
 )
 """Beginnings of messages of Typer, pydantic and the system; and of ours of too many parts."""
 
@@ -152,6 +153,20 @@ def test_a_refusal_is_in_chinese_and_names_the_same_things(monkeypatch, tmp_path
     assert chinese in translation.stderr
     for name in re.findall(r"'[^']+'|[\w/-]+\.\w+", english.stderr.splitlines()[-1]):
         assert name in translation.stderr
+
+
+@pytest.mark.parametrize("command", ["", "train", "store"])
+def test_help_is_in_chinese_with_the_same_options(monkeypatch, command):
+    texts = []
+    for chosen in ("en", "zh"):
+        monkeypatch.setenv("SACCADE_LANG", chosen)
+        words = [*command.split(), "--help"]
+        texts.append(forked(lambda words=words: app(words, prog_name="saccade")).stdout)
+    assert texts[0].isascii()
+    assert len(re.findall("[\u4e00-\u9fff]", texts[1])) > 20
+    assert re.findall(r"^  (--?\w\S*)", texts[0], re.M) == re.findall(
+        r"^  (--?\w\S*)", texts[1], re.M
+    )
 
 
 def test_json_is_the_same_in_every_language(monkeypatch):
