@@ -84,7 +84,9 @@ def on_site(name: str, text: str) -> str:
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
 
-    def read(_app: Sphinx, name: str, source: list[str]) -> None:
+    def read(app: Sphinx, name: str, source: list[str]) -> None:
+        for file in (file for file, page in PAGES.items() if page == name):
+            app.env.note_dependency(str(ROOT / file), docname=name)  # read again when it changes
         source[0] = on_site(name, source[0])
 
     def describe(
