@@ -27,7 +27,7 @@ TRANSLATED = {"finding", "hint", "kind", "level", "message", "rest", "why"}
 START, WITHIN = r"[^:\[]", r"(?>'[^']*'|(?![.?!] [A-Z`]).)"
 """Parts of such values: at the beginning they do not reach over "error [...]:", and nowhere over
 the end of a sentence that is not quoted."""
-MOST_LETTERS, MOST_LEVELS = 2000, 4
+MOST_LETTERS, MOST_LEVELS = 2000, 8
 """Of a text, and of messages within messages, that are looked up."""
 FIELD = r"\{(\w+)\}"
 SENTENCES = re.compile(r"(?<=[.?!]) (?=[A-Z`])")
