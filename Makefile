@@ -48,7 +48,7 @@ check: setup  ## format, lint, types, import contracts
 	$(BIN)/lint-imports --no-cache
 
 docs: setup  ## the site, into site/
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --jobs auto docs site
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs site
 
 format: setup  ## put the code into its form
 	$(BIN)/ruff format .

@@ -1,10 +1,14 @@
 """The site: Sphinx with MyST and furo, built by `make docs` into `site/`."""
 
 import re
+import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 
 from sphinx.application import Sphinx
+
+sys.path.insert(0, str(Path(__file__).parent))
+from table_pages import write_pages
 
 project = "saccade"
 author = "the saccade authors"
@@ -15,7 +19,7 @@ source_suffix = {".md": "markdown"}
 highlight_language = "text"  # blocks without a language are output
 html_theme = "furo"
 html_title = f"saccade {release}"
-html_show_sphinx = False
+html_show_sphinx = html_show_copyright = False
 html_copy_source = False
 html_static_path = ["images/site.css"]
 html_css_files = ["site.css"]
@@ -37,13 +41,17 @@ PAGES = {
 }
 """Of files in the repository's root: the page that shows each."""
 
+BELOW = {"data": "made/sources/*", "metrics": "made/metrics/*", "decisions/README": "0*"}
+"""Of a page: the pages that stand below it."""
+
 
 def on_site(name: str, text: str) -> str:
     """The text of a page as the site has it.
 
     A line that is only a link to a file of `PAGES` becomes that file's text. Links to these files
     lead to their pages; a link to any other file that is not in `docs` becomes its words alone.
-    A pattern of the tree (`serve*`) that no page fits is left out.
+    A pattern of the tree (`serve*`) that no page fits is left out. Pages that list others have
+    these below them in the tree.
     """
 
     def linked(text: str, folder: Path) -> str:
@@ -63,6 +71,8 @@ def on_site(name: str, text: str) -> str:
     text = re.sub(
         r"^([a-z]+)\*\n", lambda m: m[0] * any(DOCS.glob(f"{m[1]}*.md")), text, flags=re.M
     )
+    if below := BELOW.get(name):
+        text += f"\n```{{toctree}}\n:hidden:\n:glob:\n\n{below}\n```\n"
     files = "|".join(map(re.escape, PAGES))
     parts = re.split(rf"^(\[[^\]]*\]\(\.\./(?:{files})\)\n)", text, flags=re.M)
     return "".join(
@@ -74,7 +84,9 @@ def on_site(name: str, text: str) -> str:
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
 
-    def read(_app: Sphinx, name: str, source: list[str]) -> None:
+    def read(app: Sphinx, name: str, source: list[str]) -> None:
+        for file in (file for file, page in PAGES.items() if page == name):
+            app.env.note_dependency(str(ROOT / file), docname=name)  # read again when it changes
         source[0] = on_site(name, source[0])
 
     def describe(
@@ -83,5 +95,6 @@ def setup(app: Sphinx) -> None:
         if what == "attribute":  # napoleon takes "Names that are known: ..." for a type otherwise
             lines.insert(0, "")
 
+    write_pages()
     app.connect("source-read", read)
     app.connect("autodoc-process-docstring", describe, priority=100)

@@ -20,6 +20,7 @@ OF_OTHERS = (
     *("Missing ", "No such ", "Invalid value", "Did you", "{value} is not one", "Input should"),
     *("permission", "no space", "not a dir"),
     *("there is nothing", "Else lay", "Lay the", "For data of", "Get it from", "{parameters} par"),
+    *("Install completion", "Show completion", "of {count} images, "),
 )
 """Beginnings of messages of Typer, pydantic and the system; and of ours of too many parts."""
 
@@ -102,6 +103,22 @@ def test_fields_are_kept_and_what_is_not_listed_stays(monkeypatch, english, chin
     assert translated(english) == chinese
 
 
+def test_every_entry_is_found_by_its_own_text(monkeypatch):
+    """No entry hides another one, whatever stands in its fields."""
+    monkeypatch.setenv("SACCADE_LANG", "zh")
+    for english, chinese in ENTRIES.items():
+        values = {name: f"Xx{number}x" for number, name in enumerate(fields(english))}
+        if " " in english:
+            assert translated(english.format(**values)) == chinese.format(**values)
+
+
+@pytest.mark.parametrize("part", ["a of b ", "1 of 2 x: ", "x=y: ", "' ", "a: b. ", ". A", "{x} "])
+def test_a_text_that_repeats_itself_is_given_up_soon(monkeypatch, part):
+    monkeypatch.setenv("SACCADE_LANG", "zh")
+    for times in (100, 1999 // len(part), 5000):
+        translated(part * times)
+
+
 @pytest.mark.parametrize(
     ("words", "chinese"),
     [
@@ -136,6 +153,20 @@ def test_a_refusal_is_in_chinese_and_names_the_same_things(monkeypatch, tmp_path
     assert chinese in translation.stderr
     for name in re.findall(r"'[^']+'|[\w/-]+\.\w+", english.stderr.splitlines()[-1]):
         assert name in translation.stderr
+
+
+@pytest.mark.parametrize("command", ["", "train", "store"])
+def test_help_is_in_chinese_with_the_same_options(monkeypatch, command):
+    texts = []
+    for chosen in ("en", "zh"):
+        monkeypatch.setenv("SACCADE_LANG", chosen)
+        words = [*command.split(), "--help"]
+        texts.append(forked(lambda words=words: app(words, prog_name="saccade")).stdout)
+    assert texts[0].isascii()
+    assert len(re.findall("[\u4e00-\u9fff]", texts[1])) > 20
+    assert re.findall(r"^  (--?\w\S*)", texts[0], re.M) == re.findall(
+        r"^  (--?\w\S*)", texts[1], re.M
+    )
 
 
 def test_json_is_the_same_in_every_language(monkeypatch):

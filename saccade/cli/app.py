@@ -122,11 +122,24 @@ def _show_warning(
         _show_any_warning(message, category, filename, lineno, file, line)
 
 
+def _translate_help(command: Any) -> None:
+    """Help in the user's language, of a command with its options, or of a group of them."""
+    for one in (command, *command.params):
+        if text := getattr(one, "help", None):
+            one.help = translated(text)
+    for inner in getattr(command, "commands", {}).values():
+        _translate_help(inner)
+
+
 class Commands(TyperGroup):
     """All commands; errors become one line on stderr and an exit status."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*MODULES]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _translate_help(self)
+        super().format_help(ctx, formatter)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         # All of them for a name that is none: the nearest ones are suggested then.
@@ -134,6 +147,7 @@ class Commands(TyperGroup):
             if name not in self.commands:
                 module = import_module(f"saccade.cli.{MODULES[name]}")
                 self.commands.update(get_group(module.commands).commands)
+                _translate_help(self)
         return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: Any) -> Any:
