@@ -17,7 +17,17 @@ import sys
 import time
 from pathlib import Path
 
-NAMES = ("words", "instant", "mistakes", "layouts", "feature_files", "capitals", "losses", "fuzz")
+NAMES = (
+    "words",
+    "instant",
+    "mistakes",
+    "layouts",
+    "feature_files",
+    "capitals",
+    "losses",
+    "fuzz",
+    "onnx",
+)
 STATE = Path(".proofs")
 
 
