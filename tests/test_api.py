@@ -15,7 +15,7 @@ from tests.worlds import make_world
 
 FUNCTIONS = (
     *("prepare", "extract", "advise", "train", "average", "ensemble", "evaluate", "score"),
-    *("load", "predict", "explain", "compare", "sweep"),
+    *("load", "predict", "explain", "export", "compare", "sweep"),
 )
 
 
