@@ -26,6 +26,7 @@ NAMES = (
     "capitals",
     "losses",
     "ray",
+    "onnx",
     "fuzz",
 )
 STATE = Path(".proofs")

@@ -24,6 +24,7 @@ REFUSALS = [
     ("explain no-run no-image.png why?", "no-image.png"),
     ("explain no-run --split val", "no-run/run.json"),
     ("caption no-run image.png --explain data", "no-run/run.json"),
+    ("export no-run --out graphs", "no-run/run.json"),
     ("compare old no-run", "old/run.json"),
     ("compare name=no-run", "no-run/run.json"),
     ("train show-atend-tell --data data --out run", "show-attend-tell"),

@@ -20,7 +20,9 @@ def export(
     from saccade.api import export as write
 
     folder, differences, why = write(run, out, to)
-    lines = [f"{name}.onnx: differs from the model by {off:.1e}" for name, off in differences.items()]
+    lines = [
+        f"{name}.onnx: differs from the model by {off:.1e}" for name, off in differences.items()
+    ]
     if why is not None:
         lines.append(f"No encoder: {why}.")
     data = {"folder": folder, "differences": differences, "without_encoder": why}

@@ -90,6 +90,8 @@ def export_onnx(run: OpenedRun, model: nn.Module, rules: dict[str, Any], out: Pa
         about = _described(run, sizes, [*graphs], folder)
         words = run.words.answers
         about |= {"without_encoder": why} | ({} if words else {"search": rules})
+        if "step" in graphs:
+            about["beam_states"] = sum(name.startswith("beam") for name in graphs["step"].inputs)
         write_json(folder / "export.json", about)
     return Exported(out, found, why)
 

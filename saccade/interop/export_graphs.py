@@ -194,7 +194,7 @@ def caption_graphs(model: nn.Module, sizes: Sizes) -> dict[str, Graph]:
 
 
 def _images(sizes: Sizes) -> tuple[dict[str, Shape], Callable[[Counts], Inputs]]:
-    """Shapes of the inputs that images are given by, and random ones, with padding if not a grid."""
+    """Shapes of the inputs that images are given by, and random ones; boxes with padding."""
     count: str | int = sizes.regions if sizes.grid else "regions"
     shapes: dict[str, Shape] = {
         "regions": ("images", count, sizes.region_dim),

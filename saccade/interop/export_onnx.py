@@ -12,7 +12,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -85,7 +84,9 @@ def differences(graph: Graph, path: Path, session: Any = None) -> dict[Counts, f
             outputs = session.run(None, {name: one.numpy() for name, one in named})
         except Exception as error:  # the library's own classes are not public
             message = f"{path.name} does not run on {counts.images} images ({first_line(error)})"
-            raise BadConfig(message, hint="Its model depends on sizes; see docs/export.md.") from None
+            raise BadConfig(
+                message, hint="Its model depends on sizes; see docs/export.md."
+            ) from None
         pairs = zip(map(torch.from_numpy, outputs), wanted, strict=True)
         found[counts] = max(_difference(one, other, graph) for one, other in pairs)
     return found

@@ -3,7 +3,8 @@
 A tokenizer is a list of steps, each of which changes a text, and a last one that cuts it:
     ["replace", PATTERN, WITH]   every match of a regular expression, as Python's `re.sub`
     ["lower"] ["strip"]          lower case; blanks at both ends go
-    ["marks"]                    the punctuation of the official VQA scorer: docs/export.md
+    ["marks", ALL, SOME]         matches of ALL vanish where the text has the same one among those
+                                 of SOME, or a comma between digits; else they become blanks
     ["split", SEPARATOR]         cut at every one of them, or at stretches of blanks (null)
     ["find", PATTERN]            the matches, without blanks around them, but empty ones
     ["map", WORDS]               words that are written otherwise
@@ -14,7 +15,7 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
-from saccade.text.answers import CONTRACTIONS
+from saccade.text.answers import BESIDE_BLANK, CONTRACTIONS, FULL_STOP, LISTED
 from saccade.text.segmentation import QUESTION_MARKS
 from saccade.text.tokenizers import TREEBANK, as_question
 from saccade.text.vocabulary import Vocabulary
@@ -38,7 +39,13 @@ STEPS: Mapping[str, list[Step]] = {
         ["split", None],
     ],
     "basic_vqa": [["lower"], ["find", r"\W+|\w+"]],
-    "san": [["lower"], ["marks"], ["split", None], ["map", CONTRACTIONS]],
+    "san": [
+        ["lower"],
+        ["marks", LISTED.pattern, BESIDE_BLANK.pattern],
+        ["replace", FULL_STOP.pattern, ""],
+        ["split", None],
+        ["map", CONTRACTIONS],
+    ],
     "bottom_up": [
         ["lower"],
         ["replace", "[,?]", ""],

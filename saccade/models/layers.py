@@ -203,7 +203,8 @@ def real_words(length: Tensor, most: int) -> Tensor:
 
 def image_of_beam(words: Tensor) -> Tensor:
     """Row of the image of each beam, for `words (I, K)`: (I * K,)."""
-    return torch.arange(words.shape[0], device=words.device).repeat_interleave(words.shape[1])
+    # Not `repeat_interleave`, which torch 2.15 exports with the sizes that it saw.
+    return torch.arange(words.numel(), device=words.device) // words.shape[1]
 
 
 def by_beam(words: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:

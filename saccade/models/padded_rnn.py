@@ -121,13 +121,12 @@ def _node(
 
     `places` are those of ONNX's gates among torch's.
     """
-    ordered = [
-        torch.cat([part.chunk(len(places))[place] for place in places]) for part in weights
-    ]
+    ordered = [torch.cat([part.chunk(len(places))[place] for place in places]) for part in weights]
     of_input, of_hidden, *biases = ordered
     count, most, hidden = vectors.shape[0], vectors.shape[1], of_hidden.shape[1]
     states = len(places) - 2  # of an LSTM two, of a GRU one
-    zeros = [vectors.new_zeros(1, count, hidden)] * states
+    # Not `new_zeros`: exported, it is a node of the wrong type for tract.
+    zeros = [torch.zeros(1, 1, hidden, dtype=vectors.dtype).expand(1, count, hidden)] * states
     bias = torch.cat(biases)
     inputs = (vectors.transpose(0, 1), of_input[None], of_hidden[None], bias[None], None, *zeros)
     outputs, *last = torch.onnx.ops.symbolic_multi_out(

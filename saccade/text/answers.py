@@ -22,10 +22,10 @@ REVISIONS = ("2021-03", "2016", "always")
 OFFICIAL, ALWAYS = REVISIONS[0], REVISIONS[-1]
 
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
-_LISTED = re.compile(f"[{re.escape(_PUNCTUATION)}]")
-_BESIDE_BLANK = re.compile(f"(?<= ){_LISTED.pattern}|{_LISTED.pattern}(?= )")
+LISTED = re.compile(f"[{re.escape(_PUNCTUATION)}]")
+BESIDE_BLANK = re.compile(f"(?<= ){LISTED.pattern}|{LISTED.pattern}(?= )")
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
-_FULL_STOP = re.compile(r"\.(?!\d)")
+FULL_STOP = re.compile(r"\.(?!\d)")
 _MOST_FULL_STOPS = 32  # the official code hands a flag (of value 32) to the place of a count
 _AS_BLANKS = str.maketrans("\n\t", "  ")
 
@@ -69,12 +69,12 @@ def normalise_punctuation(text: str) -> str:
     A mark becomes a blank; but if anywhere in the text the same mark stands beside a blank, or a
     comma stands between two digits, all of its occurrences vanish without one.
     """
-    marks = set(_LISTED.findall(text))
+    marks = set(LISTED.findall(text))
     if marks:
         in_number = _COMMA_IN_NUMBER.search(text) is not None
-        vanish = set(_BESIDE_BLANK.findall(text)) if not in_number else marks
+        vanish = set(BESIDE_BLANK.findall(text)) if not in_number else marks
         text = text.translate({ord(m): "" if m in vanish else " " for m in marks})
-    return _FULL_STOP.sub("", text, count=_MOST_FULL_STOPS) if "." in text else text
+    return FULL_STOP.sub("", text, count=_MOST_FULL_STOPS) if "." in text else text
 
 
 def normalise_digits_and_articles(text: str) -> str:
@@ -223,12 +223,12 @@ def _show_ask_attend_answer(text: str) -> str:
     Without listed marks a text stays as it is. Else marks beside a blank vanish, commas vanish if
     one then stands between digits, other marks become blanks, full stops go as officially.
     """
-    if _LISTED.search(text) is None:
+    if LISTED.search(text) is None:
         return text
-    text = _BESIDE_BLANK.sub("", text)
+    text = BESIDE_BLANK.sub("", text)
     if _COMMA_IN_NUMBER.search(text):
         text = text.replace(",", "")
-    return _FULL_STOP.sub("", _LISTED.sub(" ", text)).strip()
+    return FULL_STOP.sub("", LISTED.sub(" ", text)).strip()
 
 
 NORMALISERS: Table[Callable[[str], str]] = Table(

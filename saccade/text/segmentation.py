@@ -35,7 +35,7 @@ _BEHIND = f"(?<=[{_WITH_SIGNS}])(?=[^ {_WITH_SIGNS}])"
 _AM = (("\u0e4d\u0e32", "\u0e33"), ("\u0ecd\u0eb2", "\u0eb3"))
 """Vowels of Thai and Lao that NFKC takes apart, and nothing puts together again."""
 BETWEEN = f"(?<=[{CHARACTERS}]) (?=[{CHARACTERS}])"
-"""A blank that stands between two characters of such a script, and goes when a caption is written."""
+"""A blank between two characters of such a script, which goes when a caption is written."""
 QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\ufe56", "\u2048", "\u2047", "\u0df4", "\ua60f")
 """Of Latin, of Chinese and Japanese, of Arabic, and rarer ones."""
 
