@@ -7,9 +7,14 @@ from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 MapKind = Literal["attention", "occlusion"]
 """What maps show: the share of attention of each region, or the cost of hiding it."""
+
+
+SIDE = 320
+"""Longer side of the small copy of an image, at most, in pixels."""
 
 
 class Answer(NamedTuple):
@@ -29,6 +34,9 @@ class Answer(NamedTuple):
     """What the model's answer prior, which sees no image, finds likeliest; None without one."""
     map_kind: MapKind = "attention"
     """What `attention` holds; occlusion is one map."""
+    question: str = ""
+    image: np.ndarray | None = None
+    """(h, w, 3) uint8, a small copy of the image for drawings; None in lists of `ask`."""
 
     def to_dict(self, *, maps: bool = False) -> dict[str, Any]:
         """The answer as values of JSON: `text`, `top`, `unknown` and `prior`.
@@ -63,6 +71,8 @@ class GeneratedCaption(NamedTuple):
     boxes: np.ndarray  # (R, 4)
     map_kind: MapKind = "attention"
     """What the words' `attention` holds."""
+    image: np.ndarray | None = None
+    """(h, w, 3) uint8, a small copy of the image for drawings; None in lists of `caption`."""
 
     def to_dict(self, *, maps: bool = False) -> dict[str, Any]:
         """The caption as values of JSON: `text`, `words` and `log_probability`.
@@ -92,3 +102,10 @@ def _maps(
         if weights is not None
     ]
     return {"boxes": boxes.tolist(), "maps": maps}
+
+
+def thumbnail(pixels: np.ndarray) -> np.ndarray:
+    """A small copy of an image `(H, W, 3)` uint8."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((SIDE, SIDE))
+    return np.array(image)
