@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         prepare,
         push_to_hub,
         score,
-        serve,
         sweep,
         train,
     )
@@ -45,7 +44,6 @@ __all__ = [
     "prepare",
     "push_to_hub",
     "score",
-    "serve",
     "sweep",
     "train",
 ]

@@ -30,6 +30,7 @@ documents scheduled_sampling score selection self_critical store store_damage st
 subwords
 loggers hub
 sweep teacher_forced train training_length transformer_networks
+serve serve_hostile
 viz weight_files word_vectors word_vectors_binary
 """.split()  # noqa: SIM905
 """Files of tests that train, start processes, or take long; `make quick` leaves them out."""

@@ -3,9 +3,12 @@
 import asyncio
 import base64
 import json
+import subprocess
+import sys
 import threading
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 
 import httpx
 import pytest
@@ -29,6 +32,7 @@ from tests.servers import (
     write_runs,
 )
 
+ROOT = Path(__file__).parent.parent
 SECRET = "a-token-of-thirty-letters-0123"
 
 
@@ -395,3 +399,17 @@ def test_pages_elsewhere_may_ask_only_where_they_are_named(service):
     assert asyncio.run(allowed([])) is None
     assert asyncio.run(allowed(["https://b.example"])) is None
     assert asyncio.run(allowed(["https://a.example"])) == "https://a.example"
+
+
+def test_it_keeps_to_its_own_description(service):
+    """Requests that schemathesis makes of the OpenAPI document, good ones and bad ones."""
+    tool = Path(sys.executable).with_name("schemathesis")
+    if not tool.exists():
+        pytest.skip("schemathesis is not installed")
+    with running(service) as server:
+        words = ["--phases", "fuzzing", "--max-examples", "20", "--generation-deterministic"]
+        command = [tool, "--config-file", ROOT / "schemathesis.toml", "run", *words, "--no-color"]
+        done = subprocess.run(
+            [*command, f"{server.address}openapi.json"], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
