@@ -43,7 +43,7 @@ def browser():
 def runs(tmp_path_factory, browser):
     """Run folders by name: untrained, but with all that the page shows."""
     root = tmp_path_factory.mktemp("page")
-    make_shapes(root / "shapes", images={"train": 24, "val": 6, "test": 6}, seed=1)
+    make_shapes(root / "shapes", images={"train": 12, "val": 2, "test": 2}, seed=1)
     data = prepare("vqa-v2+karpathy", root / "shapes", root / "data")
     extract(data, "timm:test_resnet", weights="random", size=64, resize="squash")
     recipes = {
