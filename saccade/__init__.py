@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         predict,
         prepare,
         score,
-        serve,
         sweep,
         train,
     )
@@ -39,7 +38,6 @@ __all__ = [
     "predict",
     "prepare",
     "score",
-    "serve",
     "sweep",
     "train",
 ]

@@ -878,7 +878,7 @@ def serve(
         MissingWeights: The weights of a run's backbone are not at hand.
 
     Example:
-        >>> server = saccade.serve("run", port=0, device="cpu", ready=lambda one: one.stop())
+        >>> server = saccade.api.serve("run", port=0, device="cpu", ready=lambda one: one.stop())
         >>> server.accepted
         0
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import saccade
+from saccade import api
 from saccade.core.errors import BadConfig, BadRun
 from saccade.recipes.catalogue import RECIPES
 from tests.worlds import make_world
@@ -23,8 +24,8 @@ def test_the_examples_of_the_docstrings_run(tmp_path, monkeypatch):
     """In the order of a project, each on what the ones before have made."""
     monkeypatch.chdir(tmp_path)
     names = {"saccade": saccade, "Path": Path}
-    for function in FUNCTIONS:
-        examples = doctest.DocTestParser().get_examples(getattr(saccade, function).__doc__)
+    for function in (*FUNCTIONS, "serve"):
+        examples = doctest.DocTestParser().get_examples(getattr(api, function).__doc__)
         assert examples, function
         for example in examples:
             if example.want:
@@ -37,8 +38,9 @@ def test_the_examples_of_the_docstrings_run(tmp_path, monkeypatch):
 
 def test_what_is_offered_is_listed_and_explained():
     assert set(FUNCTIONS) < set(dir(saccade))
-    for name in FUNCTIONS:
-        function = getattr(saccade, name)
+    assert "serve" not in dir(saccade)  # there the name is the room's
+    for name in (*FUNCTIONS, "serve"):
+        function = getattr(api, name)
         for section in ("Args:", "Returns:", "Raises:", "Example:"):
             assert section in function.__doc__, name
         signature = inspect.signature(function)

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from saccade.features.store import grid_boxes
+from saccade.inference.answers import Answer, CaptionWord, GeneratedCaption
 from saccade.inference.explain import draw_answer, draw_caption
-from saccade.inference.predictor import Answer, CaptionWord, GeneratedCaption
 
 BOXES = grid_boxes(2, 2)
 
@@ -66,8 +66,8 @@ def test_maps_made_by_hiding_say_so(tmp_path, monkeypatch):
         "saccade.inference.explain.panel", lambda *given: written.append(given) or given[0]
     )
     look = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
-    draw_answer(run(), image(tmp_path), "What?", answer(look[None]), hidden=True)
-    said = GeneratedCaption("a", [CaptionWord("a", look, None)], -1.0, BOXES)
-    draw_caption(run(), image(tmp_path), said, hidden=True)
+    draw_answer(run(), image(tmp_path), "What?", answer(look[None])._replace(map_kind="occlusion"))
+    said = GeneratedCaption("a", [CaptionWord("a", look, None)], -1.0, BOXES, "occlusion")
+    draw_caption(run(), image(tmp_path), said)
     assert written[0][2] == ["cost of hiding a region"]
     assert written[1][3] == "a\ncost of hiding a region"

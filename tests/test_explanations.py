@@ -23,8 +23,9 @@ from saccade.data.folder import DataFolder
 from saccade.experiment import assemble
 from saccade.features.store import FeatureStore
 from saccade.features.store_writer import StoreWriter
-from saccade.inference.explain import occlude_answer, top_region
+from saccade.inference.explain import top_region
 from saccade.inference.model import build
+from saccade.inference.occlusion import occlude_answer
 from saccade.inference.predictor import EncodedImage
 from saccade.metrics.vqa import vqa_accuracy_of
 from saccade.recipes.catalogue import RECIPES
@@ -385,7 +386,7 @@ def test_an_answer_without_weights_is_drawn_without_a_frame(world, tmp_path, mon
     def nothing(run, encoded, question, answer):
         return answer._replace(attention=np.zeros((1, len(encoded.boxes)), np.float32))
 
-    monkeypatch.setattr("saccade.inference.explain.occlude_answer", nothing)
+    monkeypatch.setattr("saccade.inference.occlusion.occlude_answer", nothing)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         page, rows = explained(world / "blind", tmp_path / "out", split="val", limit=1)

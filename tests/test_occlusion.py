@@ -9,8 +9,9 @@ from torch import nn
 
 from saccade.core.errors import BadConfig
 from saccade.data.batch import CaptionOutput, VqaBatch, VqaOutput
-from saccade.inference.explain import occlude_answer, occlude_caption
-from saccade.inference.predictor import Answer, CaptionWord, EncodedImage, GeneratedCaption
+from saccade.inference.answers import Answer, CaptionWord, GeneratedCaption
+from saccade.inference.occlusion import occlude_answer, occlude_caption
+from saccade.inference.predictor import EncodedImage
 from saccade.text.answers import AnswerList
 from saccade.text.vocabulary import caption_vocabulary
 

@@ -19,7 +19,7 @@ from saccade.data.records import Split
 from saccade.inference.evaluation_servers import SERVERS
 
 if TYPE_CHECKING:
-    from saccade.inference.predictor import Answer
+    from saccade.inference.answers import Answer
 
 commands = app.CommandTable()
 
@@ -84,11 +84,12 @@ def ask(
                             found.append({"image": image, "question": question, **_data(answer)})
                             yield from _lines(answer)
         if explain is not None:
-            from saccade.inference.explain import explain_answer
+            from saccade.inference.explain import draw_answer
+            from saccade.inference.occlusion import with_answer_map
             from saccade.viz.plots import save_png
 
-            drawn = explain_answer(opened, images[0], encoded, questions[0], answer)
-            save_png(explain, drawn)
+            answer = with_answer_map(opened, encoded, questions[0], answer)
+            save_png(explain, draw_answer(opened, images[0], questions[0], answer))
 
     return app.Result(found, lines())
 
@@ -234,14 +235,13 @@ def _explain_captions(
         hint = "Leave --samples or --explain out."
         raise BadConfig("captions of beam search are explained, not samples", hint=hint)
     if out.suffix.lower() == ".png" and len(images) == 1 and images[0].is_file():
-        from saccade.inference.explain import explain_caption
+        from saccade.inference.explain import draw_caption
         from saccade.viz.plots import save_png
 
         refuse_replacing(out, images)
         opened = load(run, device)
-        encoded = opened.encode(images[0])
-        written = opened.caption(encoded, beam_size=beam_size)
-        save_png(out, explain_caption(opened, images[0], encoded, written))
+        written = opened.explain(images[0], beam_size=beam_size)
+        save_png(out, draw_caption(opened, images[0], written))
         found = {"image": images[0], "caption": written.text, "drawn": out}
         return app.Result([found], [written.text or NO_WORDS])
     with show_progress():

@@ -56,6 +56,9 @@ def image_bytes(path: Path) -> bytes:
 def check_limits(size: tuple[int, int], name: str | Path, max_pixels: int = MAX_PIXELS) -> None:
     """Raise BadImage for a width and a height that no image should have."""
     width, height = size
+    if not width * height:
+        message = f"{width} x {height} pixels: there is nothing in it"
+        raise BadImage(message, location=name, hint="Leave the image out.")
     if width * height > max_pixels:
         message = f"{width} x {height} pixels are more than {max_pixels / 1e6:.0f} million"
         raise BadImage(message, location=name, hint="Make a smaller copy of the image.")
@@ -112,7 +115,7 @@ def read_levels(
             check_limits(image.size, name, max_pixels)
             if data.startswith(PNG) and data[24] == 16 and data[25] & 2 + 4:
                 return _deep_colours(data, image)
-            return _deep_grey(data, image, name, window)
+            return deep_grey(data, image, name, window)
 
 
 @contextmanager
@@ -143,8 +146,10 @@ def upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _deep_grey(data: bytes, image: Image.Image, name: str | Path, window: str) -> Levels | None:
-    """A grey image of Pillow's modes of more than 8 bits; None for one of other modes."""
+def deep_grey(data: bytes, image: Image.Image, name: str | Path, window: str) -> Levels | None:
+    """A grey image of Pillow's modes of more than 8 bits; None for one of other modes. `data` is
+    the file that it is from, if it is from one.
+    """
     tags: Any = getattr(image, "tag_v2", {})
     if image.mode == "RGB" and tags.get(BITS_PER_SAMPLE, (8,))[0] == 16:
         high = np.asarray(upright(image))  # Pillow keeps the higher 8 bits of these

@@ -32,10 +32,10 @@ from saccade.data.records import SPLITS, Split
 from saccade.datasets.gqa import released_ids
 from saccade.experiment import assemble_for_run
 from saccade.features.store import FeatureStore
+from saccade.inference.answers import Answer, GeneratedCaption
 from saccade.inference.explain import (
     RegionMap,
     answer_map,
-    check_question,
     encode_stored,
     explain_image,
     heat_of,
@@ -43,7 +43,7 @@ from saccade.inference.explain import (
     top_region,
     word_maps,
 )
-from saccade.inference.predictor import Answer, EncodedImage, GeneratedCaption, Run
+from saccade.inference.predictor import EncodedImage, Run
 from saccade.metrics.vqa import vqa_accuracy_of
 from saccade.models.catalogue import MODELS
 from saccade.viz.attention import outline, overlay
@@ -163,7 +163,7 @@ def _file_examples(run: Run, files: Sequence[Path], question: str | None) -> Exa
 
     Raises BadConfig where the question is missing or not wanted.
     """
-    check_question(run, question)
+    run.check_question(question)
     each = [Example(str(file), n, file, question or "") for n, file in enumerate(files)]
     return Examples(f"{len(files):,} image files", each, _from_files(run))
 

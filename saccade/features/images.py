@@ -1,16 +1,19 @@
-"""Image files from anywhere, read without trusting them, as pixels for a backbone.
+"""Images from anywhere, read without trusting them, as pixels for a backbone.
 
-The one way from a file to pixels, of `extract`, `ask`, `explain` and the others. JPEG goes through
+The one way from a file, bytes or pixels in memory to pixels, of `extract`, `ask`, `explain` and the
+others. JPEG goes through
 torchvision, which is faster than Pillow, nearly twice for large images, and equal to the bit;
 everything else goes through Pillow, because torchvision's PNG decoder takes the whole process down
 on some damaged files; DICOM goes through pydicom.
 """
 
+import os
 import warnings
 from collections.abc import Sequence
 from io import BytesIO
+from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -22,19 +25,132 @@ from saccade.core.errors import BadImage, SaccadeWarning
 from saccade.data.image_files import (
     COPY_AGAIN,
     FORMATS,
+    MAX_BYTES,
     MAX_PIXELS,
+    check_limits,
     decoding,
+    deep_grey,
     image_bytes,
     read_levels,
     upright,
 )
-from saccade.data.levels import as_bytes
+from saccade.data.levels import Levels, as_bytes
 from saccade.data.records import ImageRecord
 from saccade.features.preprocessing import resize_and_crop, smaller_than_crop
 from saccade.features.settings import Augmentation, Preprocessing
 from saccade.features.statistics import FILE, add_pixels, file_statistics
 from saccade.features.store_format import Skipped
 from saccade.features.views import view_of
+
+ImageInput = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
+"""An image as a program may have it: a file's path, a file's bytes, a binary file that is open, an
+image of Pillow, or an array of uint8, `(H, W, 3)` in the order red, green, blue, or `(H, W)`."""
+WANTED = "a path, a file's bytes, a binary file, a Pillow image, or an array (uint8, H x W x 3)"
+MAX_NAME = 4096
+"""Characters of a path: longer text is something else, such as an image in base64."""
+
+
+def open_image(given: ImageInput, window: str = "auto") -> Tensor:
+    """Read an image of any kind of `ImageInput` as `read_image` reads a file.
+
+    Equal pixels come of it whichever way the image is given, under the same limits, which are
+    checked before pixels are decoded. A binary file is read from its start, where it can go back
+    there, and stays open; an image of Pillow shows its present frame. Raises BadImage for what is
+    no image and for what is of another type.
+    """
+    name = image_name(given)
+    if isinstance(given, str) and len(given) > MAX_NAME:
+        message = f"is text of {len(given):,} characters, which is no path"
+        raise BadImage(message, location=name, hint=f"Give {WANTED}; decode base64 first.")
+    if isinstance(given, str | PathLike):
+        return read_image(os.fsdecode(given), window)
+    if isinstance(given, bytes | bytearray | memoryview):
+        return decode_image(_limited(bytes(given), name), name, window)
+    if isinstance(given, Image.Image):
+        pixels, remark = _decode_pillow(given, name, window)
+        if remark:
+            warnings.warn(f"{name} {remark}.", SaccadeWarning, stacklevel=2)
+        return pixels
+    if isinstance(given, np.ndarray):
+        return _pixels_of(given, name)
+    if hasattr(given, "read"):
+        return decode_image(_contents(given, name), name, window)
+    raise BadImage(f"an image cannot be of the type {name}", hint=f"Give {WANTED}.")
+
+
+def image_name(given: object) -> str:
+    """What messages call an image: its path where it has one, else its type."""
+    path: Any = given
+    if isinstance(given, Image.Image) or hasattr(given, "read"):
+        path = getattr(given, "filename", None) or getattr(given, "name", None)
+    if isinstance(path, str | PathLike) and (text := os.fsdecode(path)):
+        return text if len(text) <= MAX_NAME else f"{text[:40]}..."
+    kind = type(given)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def _limited(data: bytes, name: str) -> bytes:
+    if len(data) > MAX_BYTES:
+        message = f"has more than {MAX_BYTES // 2**20} MiB"
+        raise BadImage(message, location=name, hint="Make a smaller copy of the image.")
+    return data
+
+
+def _contents(file: Any, name: str) -> bytes:
+    """What a binary file holds."""
+    pieces, size = list[bytes](), 0
+    try:
+        if getattr(file, "seekable", bool)():
+            file.seek(0)
+        while piece := file.read(2**20):
+            if not isinstance(piece, bytes | bytearray):
+                message = f"its read() gives {type(piece).__name__}, not bytes"
+                raise BadImage(message, location=name, hint='Open the file with mode "rb".')
+            pieces.append(bytes(piece))
+            size += len(piece)
+            if size > MAX_BYTES:
+                break
+    except (OSError, ValueError, TypeError) as error:  # ValueError: it is closed
+        message = f"the file cannot be read ({error})"
+        raise BadImage(message, location=name, hint='Open it with mode "rb".') from None
+    return _limited(b"".join(pieces), name)
+
+
+def _decode_pillow(image: Image.Image, name: str, window: str) -> tuple[Tensor, str]:
+    """The pixels, and a remark where the window does not fit them."""
+    with decoding(name):
+        check_limits(image.size, name)
+        try:
+            if (levels := deep_grey(b"", image, name, window)) is not None:
+                return _shown(levels, window)
+            return _decode_other(b"", image, name), ""
+        except ValueError as error:
+            message = f"this image of mode {image.mode} cannot be read ({error})"
+            hint = "Give it while it is open, or convert it to RGB."
+            raise BadImage(message, location=name, hint=hint) from None
+
+
+def _pixels_of(array: np.ndarray, name: str) -> Tensor:
+    """The pixels of an array, which are copied: the array may change afterwards."""
+    shape, hint = " x ".join(map(str, array.shape)) or "one number", f"Give {WANTED}."
+    is_colour = array.ndim == 3 and array.shape[2] == 3
+    if not (is_colour or array.ndim == 2):
+        if array.ndim == 3 and array.shape[0] == 3:
+            hint = "Put the channels last: array.transpose(1, 2, 0)."
+        elif array.ndim == 3 and array.shape[2] == 4:
+            hint = 'Give it as Image.fromarray(array, "RGBA"), or leave transparency out.'
+        elif array.ndim == 4:
+            hint = "Give several images as a list."
+        raise BadImage(f"an array of {shape} is no image", location=name, hint=hint)
+    if array.dtype != np.uint8:
+        if array.dtype.kind == "f":
+            hint = "Make it uint8: (array * 255).round().astype(np.uint8) for values of 0 to 1."
+        elif array.dtype == np.uint16 and array.ndim == 2:
+            hint = "Give it as Image.fromarray(array)."
+        raise BadImage(f"an array of {array.dtype}, not of uint8", location=name, hint=hint)
+    check_limits((array.shape[1], array.shape[0]), name)
+    colours = array.transpose(2, 0, 1) if is_colour else np.stack([array] * 3)
+    return torch.from_numpy(np.array(colours, order="C"))
 
 
 def read_image(path: str | Path, window: str = "auto", *, max_pixels: int = MAX_PIXELS) -> Tensor:
@@ -66,12 +182,17 @@ def _decode(
     """The pixels, and a remark where the window does not fit them."""
     levels = read_levels(data, name, window, max_pixels)
     if levels is not None:
-        pixels, remark = as_bytes(levels, window)
-        colours = np.stack([pixels] * 3) if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-        return torch.from_numpy(np.ascontiguousarray(colours)), remark
+        return _shown(levels, window)
     with decoding(name), Image.open(BytesIO(data), formats=FORMATS) as image:
         decode = _decode_jpeg if image.format in ("JPEG", "MPO") else _decode_other
         return decode(data, image, name), ""
+
+
+def _shown(levels: Levels, window: str) -> tuple[Tensor, str]:
+    """The pixels of an image of more than 8 bits through a window, and a remark."""
+    pixels, remark = as_bytes(levels, window)
+    colours = np.stack([pixels] * 3) if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(colours)), remark
 
 
 def _decode_jpeg(data: bytes, image: Image.Image, name: str | Path) -> Tensor:

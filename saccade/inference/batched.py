@@ -16,6 +16,9 @@ from saccade.inference.decoding import Hypothesis, Rules, beam_search, likeliest
 from saccade.text.answers import AnswerList
 from saccade.text.vocabulary import Vocabulary
 
+QUESTIONS = 512
+"""Questions that are answered together, at most."""
+
 
 class AnsweredBatch(NamedTuple):
     """A batch of questions with a model's answers."""
@@ -94,3 +97,12 @@ def question_batch(
     device = regions.device
     where = torch.tensor(image, device=device)
     return VqaBatch(regions, mask, where, question.to(device), length.to(device))
+
+
+def question_batches(
+    regions: Tensor, mask: Tensor, image: Sequence[int], words: Sequence[Sequence[int]], pad: int
+) -> Iterator[VqaBatch]:
+    """The same of any number of questions, at most `QUESTIONS` in a batch."""
+    for begin in range(0, len(words), QUESTIONS):
+        part = slice(begin, begin + QUESTIONS)
+        yield question_batch(regions, mask, image[part], words[part], pad)

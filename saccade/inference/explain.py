@@ -7,105 +7,23 @@ instead (occlusion), and the map shows how much that costs; the drawing says so.
 Shapes: R regions, D numbers per region, T words.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from saccade.core.errors import BadConfig
-from saccade.core.tasks import TASK_INFO
-from saccade.data.batch import Batch, CaptionBatch
 from saccade.features.images import read_image
 from saccade.features.store import FeatureStore
-from saccade.inference.predictor import (
-    Answer,
-    EncodedImage,
-    GeneratedCaption,
-    Run,
-    load,
-)
+from saccade.inference.answers import Answer, GeneratedCaption
+from saccade.inference.occlusion import with_answer_map, with_word_maps
+from saccade.inference.predictor import EncodedImage, Run, load
 from saccade.viz.attention import Heat, heat_map, overlay, panel
 from saccade.viz.html import Tile, embed
 from saccade.viz.plots import save_png
-
-OCCLUSION_BATCH = 64
-"""Copies of the image, each with one region hidden, in one forward pass."""
-
-
-def occlude_answer(run: Run, encoded: EncodedImage, question: str, answer: Answer) -> Answer:
-    """The answer with one map (1, R): by how much hiding each region lowers its log-probability.
-
-    Raises BadConfig where the image is a single region, which cannot be hidden.
-    """
-    answers = run.opened.words.answers
-    assert answers is not None  # else there would be no answer
-    place = list(answers.answers).index(answer.text)
-    outputs = _occluded(run, encoded, run.question(encoded, question))
-    log_p = torch.cat([output.logits.log_softmax(dim=1)[:, place] for output in outputs])
-    return answer._replace(attention=_weights(log_p[:1] - log_p[1:])[None])
-
-
-def occlude_caption(run: Run, encoded: EncodedImage, caption: GeneratedCaption) -> GeneratedCaption:
-    """The caption with a map per word: by how much hiding each region lowers its log-probability.
-
-    The words before it stay as they are. Raises BadConfig as `occlude_answer` does.
-    """
-    vocabulary = run.opened.words.vocabulary
-    words = vocabulary.encode_caption([word.text for word in caption.words])
-    ids = torch.tensor([words], device=encoded.regions.device)
-    batch = CaptionBatch(
-        encoded.regions,
-        encoded.mask,
-        image=ids.new_zeros(1),
-        caption=ids,
-        caption_length=ids.new_tensor([len(words)]),
-    )
-    found = []
-    for output in _occluded(run, encoded, batch):
-        log_p = output.logits.log_softmax(dim=1).gather(1, output.targets[:, None])
-        found.append(log_p.view(len(words) - 1, -1))  # (T, n): packed means time first
-    maps = [_weights(row[:1] - row[1:]) for row in torch.cat(found, dim=1)]
-    explained = [
-        word._replace(attention=weights)
-        for word, weights in zip(caption.words, maps, strict=False)  # the end is no word
-    ]
-    return caption._replace(words=explained)
-
-
-def _occluded(run: Run, encoded: EncodedImage, batch: Batch) -> Iterator[Any]:
-    """The model's outputs for copies of a batch of one: with its image's regions as they are, then
-    with each one hidden by their mean; `OCCLUSION_BATCH` copies at a time.
-    """
-    regions, real = encoded.regions[0], encoded.mask[0, :, None]
-    if len(regions) == 1:
-        hint = "Extract features that keep their grid, and train on those."
-        message = "the features are one vector for the whole image: there is no region to hide"
-        raise BadConfig(message, location=run.opened.path, hint=hint)
-    mean = (regions * real).sum(dim=0) / real.sum()
-    hide = torch.eye(len(regions), dtype=torch.bool, device=regions.device)
-    hide = torch.cat([torch.zeros_like(hide[:1]), hide])  # (1 + R, R)
-    given = {name: part for name, part in vars(batch).items() if part is not None}
-    for rows in hide.split(OCCLUSION_BATCH):
-        n = len(rows)
-        copies = {name: part.expand(n, *part.shape[1:]) for name, part in given.items()}
-        copies["regions"] = torch.where(rows[:, :, None], mean, regions)
-        copies["image"] = torch.arange(n, device=regions.device)
-        with torch.inference_mode():
-            output = run.model(replace(batch, **copies))
-        yield output
-
-
-def _weights(cost: Tensor) -> NDArray[np.float32]:
-    """Costs of hiding as shares of 1; a region whose hiding helps gets 0."""
-    cost = cost.clamp_min(0)
-    return np.asarray((cost / cost.sum().clamp_min(1e-12)).cpu().numpy())
-
 
 HIDDEN = "cost of hiding a region"
 EVEN = 1.5
@@ -124,9 +42,8 @@ def answer_map(run: Run, encoded: EncodedImage, question: str, answer: Answer) -
 
     Raises BadConfig as `occlude_answer` does.
     """
-    label = "attention"
-    if answer.attention is None:
-        answer, label = occlude_answer(run, encoded, question, answer), HIDDEN
+    answer = with_answer_map(run, encoded, question, answer)
+    label = HIDDEN if answer.map_kind == "occlusion" else "attention"
     assert answer.attention is not None
     weights = answer.attention.mean(axis=0)
     if len(answer.attention) > 1:
@@ -140,11 +57,10 @@ def word_maps(
     run: Run, encoded: EncodedImage, caption: GeneratedCaption
 ) -> tuple[list[RegionMap], str]:
     """A map for each word of a caption, and what the maps show. Raises BadConfig likewise."""
-    label = "attention for each word"
-    if any(word.attention is None for word in caption.words):
-        caption = occlude_caption(run, encoded, caption)
+    caption = with_word_maps(run, encoded, caption)
+    label, words = "attention for each word", caption.words
+    if caption.map_kind == "occlusion":
         label = f"no attention; for each word {HIDDEN}"
-    words = caption.words
     return [RegionMap(w.text, w.attention) for w in words if w.attention is not None], label
 
 
@@ -208,54 +124,19 @@ def explain_image(
     run: Run, image: Path, out: Path, question: str | None = None, beam_size: int | None = None
 ) -> Path:
     """The same with a run that is loaded."""
-    check_question(run, question)
-    encoded = run.encode(image)
     if question is not None:
-        pixels = explain_answer(run, image, encoded, question, run.ask(encoded, question))
+        pixels = draw_answer(run, image, question, run.explain(image, question))
     else:
-        pixels = explain_caption(run, image, encoded, run.caption(encoded, beam_size=beam_size))
+        pixels = draw_caption(run, image, run.explain(image, beam_size=beam_size))
     out.parent.mkdir(parents=True, exist_ok=True)
     save_png(out, pixels)
     return out
 
 
-def check_question(run: Run, question: str | None) -> None:
-    """Raises BadConfig where a question is missing, holds no word, or is not wanted."""
-    path, asks = run.opened.path, TASK_INFO[run.task].asks_question
-    if asks and question is None:
-        raise BadConfig("this run answers questions", location=path, hint="Give it a question.")
-    if not asks and question is not None:
-        raise BadConfig("this run writes captions", location=path, hint="Leave the question out.")
-    if question is not None:
-        run.refuse_wordless(question)
-
-
-def explain_answer(
-    run: Run, image: Path, encoded: EncodedImage, question: str, answer: Answer
-) -> NDArray[np.uint8]:
-    """Draw an answer: by the model's attention, or by hiding regions where it has none."""
-    hidden = answer.attention is None
-    if hidden:
-        answer = occlude_answer(run, encoded, question, answer)
-    return draw_answer(run, image, question, answer, hidden=hidden)
-
-
-def explain_caption(
-    run: Run, image: Path, encoded: EncodedImage, caption: GeneratedCaption
-) -> NDArray[np.uint8]:
-    """Draw a caption likewise, word by word."""
-    hidden = any(word.attention is None for word in caption.words)
-    if hidden:
-        caption = occlude_caption(run, encoded, caption)
-    return draw_caption(run, image, caption, hidden=hidden)
-
-
-def draw_answer(
-    run: Run, image: Path, question: str, answer: Answer, *, hidden: bool = False
-) -> NDArray[np.uint8]:
+def draw_answer(run: Run, image: Path, question: str, answer: Answer) -> NDArray[np.uint8]:
     """One page `(height, width, 3)`: the question, the likeliest answers, and every glimpse.
 
-    `hidden` says that the maps came from hiding regions. An answer without maps is drawn without.
+    An answer without maps is drawn without.
     """
     pixels = image_of(image, run.opened.header.store.preprocessing.window)
     maps = () if answer.attention is None else answer.attention
@@ -265,16 +146,15 @@ def draw_answer(
     if answer.prior is not None:
         text, share = answer.prior[0]
         line += f"\nwithout the image: {text} ({share:.0%})"
+    hidden = answer.map_kind == "occlusion"
     titles = [HIDDEN if hidden else f"glimpse {n}" for n in range(1, len(glimpses) + 1)]
     return panel(pixels, glimpses, titles, f"{question}\n{line}")
 
 
-def draw_caption(
-    run: Run, image: Path, caption: GeneratedCaption, *, hidden: bool = False
-) -> NDArray[np.uint8]:
+def draw_caption(run: Run, image: Path, caption: GeneratedCaption) -> NDArray[np.uint8]:
     """One page `(height, width, 3)`: the caption, and the attention of each word.
 
-    `hidden` says that the maps came from hiding regions. A word without a map is drawn without.
+    A word without a map is drawn without.
     """
     pixels = image_of(image, run.opened.header.store.preprocessing.window)
     maps, titles = [], []
@@ -284,7 +164,7 @@ def draw_caption(
         maps.append(heat_of(run, word.attention, caption.boxes, pixels))
         share = "" if word.sentinel is None else f" ({1 - word.sentinel:.0%} visual)"
         titles.append(word.text + share)
-    note = f"\n{HIDDEN}" if hidden else ""
+    note = f"\n{HIDDEN}" if caption.map_kind == "occlusion" else ""
     return panel(pixels, maps, titles, caption.text + note)
 
 

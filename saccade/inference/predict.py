@@ -18,7 +18,6 @@ import torch
 from pydantic import Field
 
 from saccade.core.devices import choose_device
-from saccade.core.errors import BadConfig
 from saccade.core.files import sha256_of, write_json
 from saccade.core.run_files import refuse_replacing
 from saccade.core.settings import Settings, checked_settings
@@ -29,7 +28,7 @@ from saccade.experiment import assemble_for_run
 from saccade.features.images import ImageBatches
 from saccade.features.store import FeatureStore
 from saccade.features.store_format import Skipped
-from saccade.inference.batched import image_batch, question_batch
+from saccade.inference.batched import image_batch, question_batches
 from saccade.inference.decoding import rules_of
 from saccade.inference.evaluation_servers import (
     Server,
@@ -51,9 +50,6 @@ from saccade.inference.predictor import Run
 from saccade.inference.progress import prediction_bar, say_end, say_start, say_unknown
 from saccade.run_folder import OpenedRun, open_run
 from saccade.text.segmentation import as_sentence
-
-QUESTIONS = 512
-"""Questions that are answered together, at most."""
 
 
 class PredictSettings(Settings):
@@ -206,16 +202,9 @@ def _from_files(
         pixels, readable = torch.zeros(shape, dtype=torch.uint8), torch.from_numpy(read.readable)
         pixels[readable] = read.pixels
         sizes = np.where(read.readable[:, None], read.sizes, (resizing.width, resizing.height))
-        try:
-            encoded = run.encode_pixels(pixels, sizes)
-        except torch.OutOfMemoryError:
-            message = f"{run.device} has not enough memory for {size} images at once"
-            hint = "Give a smaller --batch-size; what is predicted already stays."
-            raise BadConfig(message, hint=hint) from None
-        mask = encoded.mask.clone()
-        mask[:, 0] |= ~mask.any(dim=1)  # a detector may find nothing
+        encoded = run.encode_pixels(pixels, sizes)
         why = {one.id: one.reason for one in read.skipped}
-        yield EncodedBatch(image_batch(encoded.regions, mask), why)
+        yield EncodedBatch(image_batch(encoded.regions, encoded.mask), why)
 
 
 def _entries(
@@ -259,11 +248,7 @@ def _answers(
 ) -> Iterator[dict[str, Any]]:
     read = [run.read_question(question) for question in questions]
     pad, regions, mask = run.opened.words.vocabulary.pad, batch.regions, batch.region_mask
-    parts = [slice(begin, begin + QUESTIONS) for begin in range(0, len(read), QUESTIONS)]
-    batches = (
-        question_batch(regions, mask, image[part].tolist(), [one.ids for one in read[part]], pad)
-        for part in parts
-    )
+    batches = question_batches(regions, mask, image.tolist(), [one.ids for one in read], pad)
     answers = (one for answered in run.answer(batches) for one in answered.top)
     for words, ((text, confidence),) in zip(read, answers, strict=True):
         entry = {"text": text, "confidence": round(confidence, 6), "unknown": words.unknown}

@@ -158,23 +158,34 @@ def _add_work(app: FastAPI, service: Service) -> None:
         """Answer questions about an image, or write its caption, with maps of what it rests on."""
         image, given = read_request(content_type, body, schemas.ExplainFields)
         run = service.find(given.run)
-        if (run.task == "vqa") != bool(given.questions):
+        wanted = (schemas.AskFields if run.task == "vqa" else schemas.CaptionFields).model_fields
+        if strange := given.model_fields_set - set(wanted):
             does = "answers questions" if run.task == "vqa" else "writes captions"
-            hint = "Give it a question." if run.task == "vqa" else "Leave the questions out."
-            raise Refusal(422, f"the run {does}", hint, "questions")
-        if run.task == "vqa":
+            raise Refusal(422, f"the run {does}", "Leave the field out.", min(strange))
+        if run.task == "caption":
+            found = await service.caption(run, image, given.beam_size, maps=True)
+        elif given.questions:
             found = await service.ask(run, image, given.questions, given.top, maps=True)
         else:
-            found = await service.caption(run, image, given.beam_size, maps=True)
+            raise Refusal(422, "the run answers questions", "Give it a question.", "questions")
         return found | {"grid": run.run.grid}
 
-    explained = schemas.ExplainedAnswers | schemas.ExplainedCaptions
-    for path, read, fields, model in (
-        ("/v1/ask", ask, schemas.AskFields, schemas.Answers),
-        ("/v1/caption", caption, schemas.CaptionFields, schemas.Caption),
-        ("/v1/explain", explain, schemas.ExplainFields, explained),
+    for path, read, tasks, model in (
+        ("/v1/ask", ask, ["vqa"], schemas.Answers),
+        ("/v1/caption", caption, ["caption"], schemas.Caption),
+        (
+            "/v1/explain",
+            explain,
+            list(dict.fromkeys(run.task for run in service.runs.values())),
+            schemas.ExplainedAnswers | schemas.ExplainedCaptions,
+        ),
     ):
-        _add_post(app, path, read, schemas.body_schema(fields, [*service.runs]), model)
+        variants = []
+        for task in tasks:
+            names = [name for name, run in service.runs.items() if run.task == task]
+            fields = schemas.AskFields if task == "vqa" else schemas.CaptionFields
+            variants.append(schemas.variant(fields, names, by_default=task == tasks[0]))
+        _add_post(app, path, read, schemas.body_schema(variants), model)
 
 
 def _add_post(

@@ -34,7 +34,9 @@ def read_request(content_type: str, body: bytes, fields: type[Fields]) -> tuple[
     kind, options = parse_options_header(content_type)
     if kind == b"application/json" and options.get(b"charset", b"utf-8").lower() == b"utf-8":
         image, found = _read_json(body, fields)
-    elif kind == b"multipart/form-data" and (boundary := options.get(b"boundary")):
+    elif (
+        kind == b"multipart/form-data" and 0 < len(boundary := options.get(b"boundary", b"")) <= 70
+    ):
         image, found = _read_form(_parts(body, boundary), fields)
     else:
         message = f"the content type {plain(content_type) or 'is missing'!r} is not read"

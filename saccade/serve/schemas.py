@@ -1,8 +1,9 @@
 """What clients send and get: requests with their limits, and answers, as OpenAPI describes them."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 MAX_QUESTIONS = 32
 """To one image in one request."""
@@ -12,8 +13,17 @@ MAX_WORDS = 200
 MAX_TOP = 100
 MAX_BEAMS = 20
 
+
+def _few_words(question: str) -> str:
+    if (count := len(question.split())) > MAX_WORDS:
+        raise ValueError(f"{count} words are more than {MAX_WORDS}")
+    return question
+
+
 RunName = Annotated[str, Field(max_length=200, description="One of /v1/runs.")]
-Question = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
+Question = Annotated[
+    str, Field(min_length=1, max_length=MAX_CHARACTERS), AfterValidator(_few_words)
+]
 Questions = Annotated[list[Question], Field(min_length=1, max_length=MAX_QUESTIONS)]
 Top = Annotated[int, Field(ge=1, le=MAX_TOP, description="Answers to give, the likeliest first.")]
 Beams = Annotated[
@@ -193,25 +203,46 @@ class Error(_Answered):
     error: ErrorFacts
 
 
-def body_schema(fields: type[BaseModel], runs: list[str]) -> dict[str, Any]:
-    """The request body of OpenAPI: as JSON, and as a form with a file."""
-    schema = fields.model_json_schema()
-    properties: dict[str, Any] = dict(schema["properties"])
-    if "run" in properties:
-        properties["run"] = {"type": "string", "enum": runs, "description": "One of /v1/runs."}
-    as_text = {"type": "string", "contentEncoding": "base64", "minLength": 4}
-    required = ["image", *schema.get("required", ())]
-    shared = {"type": "object", "additionalProperties": False}
-    as_json = {
-        **shared,
-        "properties": {"image": as_text | {"description": "The file in base64."}, **properties},
-        "required": required,
+def body_schema(variants: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The request body of OpenAPI, as JSON and as a form with a file; `variants` are of `variant`,
+    and a request is one of them.
+    """
+    as_json = [_with_image(one, as_form=False) for one in variants]
+    forms = [_with_image(one, as_form=True) for one in variants]
+    content = {
+        kind: {"schema": schemas[0] if len(schemas) == 1 else {"oneOf": schemas}}
+        for kind, schemas in (("application/json", as_json), ("multipart/form-data", forms))
     }
-    named = {"question" if name == "questions" else name: one for name, one in properties.items()}
-    form = {
-        **shared,
-        "properties": {"image": {"type": "string", "format": "binary"}, **named},
-        "required": ["question" if name == "questions" else name for name in required],
-    }
-    content = {"application/json": {"schema": as_json}, "multipart/form-data": {"schema": form}}
     return {"required": True, "content": content}
+
+
+def variant(fields: type[BaseModel], runs: Sequence[str], *, by_default: bool) -> dict[str, Any]:
+    """The schema of a request to one of some runs; it names the run, unless one is the default."""
+    schema = fields.model_json_schema()
+    run = {"type": "string", "enum": [*runs], "description": "One of /v1/runs."}
+    properties = schema["properties"] | ({"run": run} if runs else {})
+    required = [*schema.get("required", ()), *(() if by_default else ("run",))]
+    closed = {"type": "object", "additionalProperties": False}
+    return {**closed, "properties": properties, "required": required}
+
+
+def _with_image(schema: Mapping[str, Any], *, as_form: bool) -> dict[str, Any]:
+    """The schema with the image; in a form `questions` are parts called `question`, and nothing
+    is null.
+    """
+    image = {"type": "string", "contentEncoding": "base64", "minLength": 4}
+    properties, required = schema["properties"], ["image", *schema["required"]]
+    if as_form:
+        image = {"type": "string", "format": "binary"}
+        names = {"questions": "question"}
+        required = [names.get(name, name) for name in required]
+        properties = {
+            names.get(name, name): {**one, **one["anyOf"][0]} if "anyOf" in one else one
+            for name, one in properties.items()
+        }
+        properties = {
+            name: {key: value for key, value in one.items() if key not in ("anyOf", "default")}
+            for name, one in properties.items()
+        }
+    properties = {"image": image | {"description": "The image file."}, **properties}
+    return {**schema, "properties": properties, "required": required}

@@ -17,7 +17,7 @@ CPU_BATCH, GPU_BATCH = 8, 32
 def serve(
     runs: Mapping[str, Path], settings: ServeSettings, ready: Callable[[Server], None]
 ) -> Server:
-    """Serve runs until the server is stopped: see `saccade.serve`."""
+    """Serve runs until the server is stopped: see `saccade.api.serve`."""
     token = find_token(settings.host, settings.token_file)
     origins = check_origins(settings.allow_origins)
     doorkeeper = Doorkeeper([settings.host, *settings.allow_hosts], origins, token)
