@@ -37,8 +37,8 @@ class KnownImage(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes that it takes in the cache."""
-        regions, mask, boxes = self.encoded
-        return regions.nbytes + mask.nbytes + boxes.nbytes
+        parts = self.encoded.regions, self.encoded.mask, self.encoded.boxes
+        return sum(part.nbytes for part in parts)
 
 
 class _Encoding(NamedTuple):
