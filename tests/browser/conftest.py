@@ -1,16 +1,17 @@
-"""A browser, a server with small runs, and the checks that hold for every page that a test opens."""
+"""A browser, a server with small runs, and what must hold for every page that a test opens."""
 
 import json
 import shutil
 import subprocess
+import warnings
 
 import pytest
 
+from saccade.core.errors import SaccadeWarning
 from saccade.data.folder import DataFolder
 from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
 from saccade.features.extract import extract
-from tests.browser.serving import serving
 from tests.worlds import write_untrained_run
 
 CHROMIUM = next(
@@ -43,7 +44,7 @@ def browser():
 def runs(tmp_path_factory, browser):
     """Run folders by name: untrained, but with all that the page shows."""
     root = tmp_path_factory.mktemp("page")
-    make_shapes(root / "shapes", images={"train": 24, "val": 6, "test": 6}, seed=1)
+    make_shapes(root / "shapes", images={"train": 12, "val": 2, "test": 2}, seed=1)
     data = prepare("vqa-v2+karpathy", root / "shapes", root / "data")
     extract(data, "timm:test_resnet", weights="random", size=64, resize="squash")
     recipes = {
@@ -67,8 +68,13 @@ def runs(tmp_path_factory, browser):
 
 @pytest.fixture(scope="session")
 def address(runs):
-    with serving(*runs.values()) as address:
-        yield address
+    from tests.servers import make_service, running
+
+    with warnings.catch_warnings():  # what a run was warned of, the page must tell
+        warnings.simplefilter("ignore", SaccadeWarning)
+        service = make_service(runs)
+    with running(service) as server:
+        yield server.address
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +97,7 @@ def axe(tmp_path_factory, browser):
 
 @pytest.fixture
 def open_page(browser, address):
-    """Opens the page as a browser of some kind has it; nothing may fail in it or leave its server."""
+    """Opens the page in a browser of some kind; nothing may fail in it or leave its server."""
     contexts, wrong = [], []
 
     def open_page(at=address, ready=True, script="", **options):
