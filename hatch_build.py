@@ -6,8 +6,14 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-LINK = re.compile(r"(!?)\[((?:[^\[\]]|!\[[^\]]*\]\([^)]*\))*)\]\((?![a-z]+:|#)([^)\s]+)\)")
-"""A link, or image, of Markdown that leads to a file beside; its text may hold an image."""
+LINK = re.compile(
+    r"(?P<code>(`+).*?(?<!`)\2(?!`))"
+    r"|(?P<image>!?)\[(?P<words>(?:[^\[\]]|!\[[^\]]*\]\([^)]*\))*)\]"
+    r"\((?![a-z]+:|#)(?P<path>[^)\s]+)\)",
+    re.DOTALL,
+)
+"""A link, or image, of Markdown that leads to a file beside; its text may hold an image. Or code,
+which has none."""
 
 
 def with_absolute_links(text: str, repository: str) -> str:
@@ -15,12 +21,13 @@ def with_absolute_links(text: str, repository: str) -> str:
     from it. Without one, the texts of the links are left, and no images."""
 
     def absolute(match: re.Match[str]) -> str:
-        image, words, path = match.groups()
-        words = LINK.sub(absolute, words)
+        if match["code"]:
+            return match[0]
+        image, words = match["image"], LINK.sub(absolute, match["words"])
         if not repository:
             return "" if image else words
         kind = "raw" if image else "blob"
-        return f"{image}[{words}]({repository}/{kind}/main/{path})"
+        return f"{image}[{words}]({repository}/{kind}/main/{match['path']})"
 
     return LINK.sub(absolute, text)
 
