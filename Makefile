@@ -1,24 +1,28 @@
 # Everything a person types. Needs Python 3.11 or newer and make; all else is set up here.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-BIN := .venv/bin
-READY := .venv/.ready
+# The versions that are installed: those of constraints.txt, the newest, in .venv; or, as in
+# `make quick LOCK=oldest.txt`, the lowest that pyproject.toml allows, in .venv-oldest.
+LOCK ?= constraints.txt
+VENV := $(if $(filter constraints.txt,$(LOCK)),.venv,.venv-$(basename $(LOCK)))
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
 # pytest -n: each worker imports torch once, so more workers than cores only cost. Each begins with its
 # own half of the files, so that what the tests of a file share (data, runs) is made once.
 WORKERS ?= 2
 
-.PHONY: help setup demo quick test test-browser proof check docs format bench clean
+.PHONY: help setup demo quick test test-browser versions proof check docs format bench clean
 
 help:  ## list these
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## install into .venv, with the versions of constraints.txt
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'saccade needs Python 3.11 or newer: make setup PYTHON=python3.12' >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(LOCK) -e '.[dev]'
 	@touch $(READY)
 
 demo: setup  ## make data, train both systems, score them, write demo/report.html
@@ -36,6 +40,10 @@ test-browser: setup  ## the page of `saccade serve` in Chromium, whose package i
 		{ apt-get update && apt-get install --yes chromium; } || \
 		{ echo 'Install Chromium with the package manager of this system.' >&2; exit 1; }
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser tests/test_page_words.py
+
+versions:  ## the quick tests with the lowest and with the newest versions
+	$(MAKE) quick LOCK=oldest.txt
+	$(MAKE) quick
 
 # One proof: make proof PROOFS=words. A proof that was passed on these very files is not run again.
 proof: setup  ## the long proofs, by name; a stopped one goes on
@@ -58,4 +66,4 @@ bench: setup  ## hot paths against their published form, one thread
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
 clean:  ## remove what tools left behind, and .venv
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage site
+	rm -rf .venv .venv-oldest .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage site

@@ -2,13 +2,15 @@
 
 import json
 import sys
+from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 
 import saccade
 from saccade.core.errors import BadConfig
-from saccade.training.loggers import epoch_numbers, find_loggers
+from saccade.training.loggers import LoggedRun, epoch_numbers, find_loggers
 from tests.worlds import make_world
 
 RECIPE = "ibowimg-small"
@@ -149,6 +151,30 @@ def test_names_that_make_no_logger(monkeypatch):
     assert caught.value.location == "tensorboard"
     assert "saccade[tensorboard]" in caught.value.hint
     assert find_loggers([f"{Recorder.__module__}:Recorder"]) == [Recorder]
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow", "trackio"])
+def test_the_examples_pass_on_what_they_are_told(name, tmp_path, monkeypatch):
+    """To a stand-in of the program, which is not installed here."""
+    program = MagicMock()
+    program.MlflowClient.return_value.create_run.return_value.info.run_id = "id"
+    monkeypatch.setitem(sys.modules, name, program)
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "examples/loggers")
+    (make,) = find_loggers([f"{name}_logger:{name}_run"])
+    for step in (0, 2):
+        logger = make(LoggedRun(tmp_path, "san", step))
+        logger.log_hyperparams({"train.epochs": 2})
+        logger.log_metrics({"step/loss": 1.5, "val/what is it?": 2.0}, step + 1)
+        logger.finalize("success")
+    told = str(program.mock_calls)
+    for words in ("train.epochs", "step/loss", "1.5", "what is it", "san"):
+        assert words in told
+    if name == "mlflow":
+        program.MlflowClient.return_value.create_run.assert_called_once()
+        assert "it?" not in told, "MLflow refuses such letters"
+    if name == "wandb":
+        ids = [call.kwargs["id"] for call in program.init.call_args_list]
+        assert ids[0] == ids[1], "a resumed training goes on with its run"
 
 
 def test_only_finite_numbers_of_an_epoch_are_told():

@@ -95,8 +95,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     console: Console | None = None,
     words: Words | None = None,
 ) -> dict[str, Any]:
-    """Train a recipe, whose `name` run.json notes: see `saccade.train`. `words` are others than
-    those of the training split."""
+    """Train a recipe, whose `name` run.json notes, on `words` if not the training split's own."""
     console = console or Console()
     if resume:
         refuse_unsaved(out)

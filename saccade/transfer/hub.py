@@ -1,8 +1,9 @@
 """Models on the Hugging Face hub, or one of its interface: fetched when asked, sent when told to.
 
 `huggingface_hub` does the work: its cache, its tokens (`hf auth login`, `HF_TOKEN`), its progress
-bars, its resumed downloads, `HF_ENDPOINT` and `HF_HUB_OFFLINE`. No other file of a repository than
-those that a model of saccade has is ever asked for.
+bars, `HF_ENDPOINT` and `HF_HUB_OFFLINE`. It goes on where the line was cut; a file whose download
+was killed begins anew. No other file of a repository than those that a model of saccade has is ever
+asked for.
 """
 
 import re
@@ -89,7 +90,6 @@ def _file(repository: str, name: str, revision: str | None, most: int, offline: 
             raise BadDownload(message, location=repository, hint=hint) from None
         return Path(path)
     with hub_errors(repository, f"{name} cannot be fetched"):
-        asked["endpoint"] = constants.ENDPOINT
         found = huggingface_hub.hf_hub_download(**asked, dry_run=True)
         if found.file_size is None or found.file_size > most:
             size = size_in_words(found.file_size) if found.file_size else "an unknown size"
@@ -109,7 +109,7 @@ def hub_errors(repository: str, message: str) -> Iterator[None]:
         status = getattr(getattr(error, "response", None), "status_code", None)
         cause = error.__cause__ or error
         reason = " ".join(str(cause).split())[:200].rstrip(".") or type(cause).__name__
-        hint = "Give the same command again: it goes on where it stopped."
+        hint = "Give the same again later: files that are whole are not sent or fetched again."
         if type(error).__name__ in {"RepositoryNotFoundError", "GatedRepoError"}:
             reason, hint = "there is no such repository, or it is not open to you", LOG_IN
         elif type(error).__name__ in {"RevisionNotFoundError", "RemoteEntryNotFoundError"}:
