@@ -502,6 +502,7 @@ def score(  # noqa: PLR0913  the options of `saccade score`
     revision: str | None = None,
     wordnet: str | Path | None = None,
     java: bool = False,
+    scorers: "Sequence[str]" = (),
 ) -> dict[str, Any]:
     """Score a file of predictions that any program wrote, beside baselines; no model is needed.
 
@@ -519,6 +520,8 @@ def score(  # noqa: PLR0913  the options of `saccade score`
         revision: Of the VQA scorer, as for `evaluate`.
         wordnet: WordNet's folder or zip file, for WUPS.
         java: Also compute METEOR and SPICE, which takes minutes.
+        scorers: Other programs whose scores of the same predictions are to stand beside these, as
+            `scored_as`: see `saccade list scorers`.
 
     Returns:
         The scores of the split as they stand in `scores.json`.
@@ -538,6 +541,10 @@ def score(  # noqa: PLR0913  the options of `saccade score`
     folder = Path(out) if out else scores_folder(path)
     _check_data(data)
     refuse_other_scores(folder, path)
+    from saccade.metrics.scorers import SCORERS
+
+    for name in scorers:
+        SCORERS.look_up(name)
     from saccade.data.folder import DataFolder
     from saccade.interop.prediction_files import read_predictions
     from saccade.interop.prediction_ids import match_predictions
@@ -550,7 +557,7 @@ def score(  # noqa: PLR0913  the options of `saccade score`
     names = Path(wordnet) if wordnet else None
     options = ScoreOptions(None, None, revision or opened.revision, names, java)
     with held(BadRun, folder, "score", "--out"):
-        return score_predictions(file, matched, opened, folder, options)
+        return score_predictions(file, matched, opened, folder, options, scorers)
 
 
 def load(run: str | Path, device: str = "auto") -> "Run":
