@@ -16,7 +16,7 @@ python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet "imageio==2.38.1" "simpleitk==2.5.7" "pydicom==3.0.2" \
     "numpy==2.3.4"
 cd "$folder"
-"$folder/venv/bin/python" -W error - <<'PYTHON'
+"$folder/venv/bin/python" - <<'PYTHON'
 import os
 
 import imageio
@@ -40,7 +40,7 @@ for number in range(1, 7):
         "ImagePositionPatient": [0, 0, -2 * number], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
         "Rows": 8, "Columns": 8, "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2",
         "BitsAllocated": 16, "BitsStored": 12, "HighBit": 11, "PixelRepresentation": 0,
-        "RescaleSlope": 1, "RescaleIntercept": 0, "PixelData": pixels.tobytes(),
+        "RescaleSlope": 1, "RescaleIntercept": -1024, "PixelData": pixels.tobytes(),
     }  # fmt: skip
     slice_ = FileDataset(f"ct/{number}.dcm", {}, file_meta=about, preamble=b"\0" * 128)
     for name, value in values.items():
@@ -51,8 +51,8 @@ volume = imageio.volread("ct", "DICOM")
 files = SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames("ct")
 image = SimpleITK.ReadImage(files)
 seen = {
-    "imageio": (numpy.asarray(volume)[:, 0, 0] // 100).tolist(),
-    "SimpleITK": (SimpleITK.GetArrayFromImage(image)[:, 0, 0] // 100).tolist(),
+    "imageio": ((numpy.asarray(volume)[:, 0, 0] + 1024) // 100).tolist(),
+    "SimpleITK": ((SimpleITK.GetArrayFromImage(image)[:, 0, 0] + 1024) // 100).tolist(),
 }
 print("numbers of the slices:", seen)
 print("spacing:", volume.meta["sampling"][0], image.GetSpacing()[2])

@@ -65,8 +65,14 @@ PACKAGES = {
 def run(name: str, asked: list[dict[str, Any]]) -> list[Any]:
     """A package's scores of several sets of predictions. Raises CalledProcessError if it fails."""
     with tempfile.TemporaryDirectory() as folder:
-        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
-        install += ["--disable-pip-version-check", "--target", folder, PACKAGES[name].requirement]
+        install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-compile"]
+        install += [
+            "--disable-pip-version-check",
+            "-qq",
+            "--target",
+            folder,
+            PACKAGES[name].requirement,
+        ]
         subprocess.run(install, check=True)
         program = [
             sys.executable,
@@ -78,7 +84,8 @@ def run(name: str, asked: list[dict[str, Any]]) -> list[Any]:
         answer = subprocess.run(
             program, input=json.dumps(asked), text=True, check=True, stdout=-1, stderr=-1, cwd=ROOT
         )
-        return json.loads(answer.stdout)
+        found: list[Any] = json.loads(answer.stdout)
+        return found
 
 
 def questions(data: Path) -> list[dict[str, Any]]:
@@ -151,20 +158,21 @@ def official(data: Path) -> Iterator[tuple[str, ...]]:
 
 
 def differences(data: Path) -> Iterator[tuple[str, ...]]:
-    """The largest difference of one score between a line of `SCORERS` and its package."""
+    """The package's own scores of each line of `SCORERS`, and the largest difference of one."""
     asked = {"vqa": questions(data), "caption": captions(data)}
     for name, scorer in SCORERS.items():
         sets = asked[scorer.task]
-        worst, count = 0.0, 0
+        worst, count, means = 0.0, 0, list[str]()
         for given, theirs in zip(sets, run(name, sets), strict=True):
             ours = scorer.compute(given["predictions"], given["people"])
             if scorer.task == "vqa":
                 pairs = zip(ours["accuracy"].per_example or (), theirs, strict=True)
+                means.append(f"{100 * fmean(theirs):.2f}")
             else:
                 pairs = zip((ours[key].value for key in theirs), theirs.values(), strict=True)
             gaps = [abs(one - other) for one, other in pairs]
             worst, count = max(worst, *gaps), count + len(gaps)
-        yield name, f"{count:,} scores", f"{worst:.1e}"
+        yield name, *means, f"{count:,} scores", f"{worst:.1e}"
 
 
 def main() -> int:

@@ -55,7 +55,7 @@ def load(folder: str, name: str) -> Any:
                     raise  # an optional import of an installed library, which knows what to do
                 return StandIn(name)
 
-        builtins.__import__ = for_packages
+        vars(builtins)["__import__"] = for_packages
     parts = name.split(".")
     for n in range(1, len(parts)):
         above = ".".join(parts[:n])
