@@ -509,9 +509,8 @@ def score(  # noqa: PLR0913  the options of `saccade score`
     Writes what `evaluate` writes, into a folder of its own that `compare` takes beside runs.
 
     Args:
-        predictions: JSON, JSON lines, CSV, TSV, Parquet, a spreadsheet or a `.pth`, with the ids of
-            questions or images: the forms of the evaluation servers and of programs that are
-            listed in docs/score.md.
+        predictions: JSON, JSON lines, CSV, TSV, Parquet, a spreadsheet or a `.pth`, with ids: the
+            forms of evaluation servers and programs that docs/score.md lists.
         data: The data folder that holds the human answers or captions.
         out: The folder to write; by default the file's name with "-scored" for its ending.
         split: By default the one that the ids are of.
@@ -520,8 +519,7 @@ def score(  # noqa: PLR0913  the options of `saccade score`
         revision: Of the VQA scorer, as for `evaluate`.
         wordnet: WordNet's folder or zip file, for WUPS.
         java: Also compute METEOR and SPICE, which takes minutes.
-        scorers: Other programs whose scores of the same predictions are to stand beside these, as
-            `scored_as`: see `saccade list scorers`.
+        scorers: Also other programs' scores, as `scored_as`; names of `saccade list scorers`.
 
     Returns:
         The scores of the split as they stand in `scores.json`.
@@ -541,23 +539,21 @@ def score(  # noqa: PLR0913  the options of `saccade score`
     folder = Path(out) if out else scores_folder(path)
     _check_data(data)
     refuse_other_scores(folder, path)
-    from saccade.metrics.scorers import SCORERS
-
-    for name in scorers:
-        SCORERS.look_up(name)
     from saccade.data.folder import DataFolder
     from saccade.interop.prediction_files import read_predictions
     from saccade.interop.prediction_ids import match_predictions
+    from saccade.metrics.scorers import scorer_of
 
     opened, file = DataFolder(Path(data)), read_predictions(path)
     matched = match_predictions(file, opened, split, missing=missing, extra=extra)
+    others = {name: scorer_of(name, matched.task) for name in scorers}
     from saccade.evaluation.score_file import score_predictions
     from saccade.evaluation.scoring import ScoreOptions
 
     names = Path(wordnet) if wordnet else None
     options = ScoreOptions(None, None, revision or opened.revision, names, java)
     with held(BadRun, folder, "score", "--out"):
-        return score_predictions(file, matched, opened, folder, options, scorers)
+        return score_predictions(file, matched, opened, folder, options, others)
 
 
 def load(run: str | Path, device: str = "auto") -> "Run":

@@ -18,7 +18,7 @@ from saccade.evaluation.scoring import ScoreOptions, Scores
 from saccade.evaluation.tasks import TASKS
 from saccade.interop.prediction_files import PredictionFile
 from saccade.interop.prediction_ids import MatchedPredictions
-from saccade.metrics.scorers import Scorer, scorer_of
+from saccade.metrics.scorers import Scorer
 from saccade.metrics.vqa import warn_of_form
 
 OF_A_MODEL = (
@@ -35,14 +35,13 @@ def score_predictions(
     folder: DataFolder,
     out: Path,
     options: ScoreOptions,
-    scorers: Sequence[str] = (),
+    scorers: Mapping[str, Scorer],
 ) -> Scores:
     """Score the predictions of a file beside the baselines, and write all into `out`.
 
     Returns the entry of the split in `scores.json`. Raises BadData where the split has no human
-    answers or captions; BadConfig for a name of `scorers` that is of no scorer of the task.
+    answers or captions. `scorers` are other programs', whose scores stand beside.
     """
-    others = {name: scorer_of(name, matched.task) for name in scorers}
     task, split = TASKS[matched.task], matched.split
     scored = task.score_texts(matched.texts, folder, split, options)
     baselines = task.text_baselines(folder, split, scored)
@@ -58,7 +57,7 @@ def score_predictions(
         "predictions_missing": matched.missing,
         "predictions_ignored": matched.extra,
         "versions": {"saccade": version("saccade")},
-        **({"scored_as": _scored_as(others, matched, folder)} if others else {}),
+        **({"scored_as": _scored_as(scorers, matched, folder)} if scorers else {}),
     }
     out.mkdir(parents=True, exist_ok=True)
     write_scores(out, split, scored, scores)
