@@ -48,7 +48,7 @@ def _answers(
     share: Callable[[tuple[bool, ...]], float],
     same: Callable[[str, str], bool] = operator.eq,
 ) -> Compute:
-    """A scorer that normalises each text by itself, and gives a share for who said the same."""
+    """A scorer that normalises each text by itself, and gives a share for who agrees."""
     form = lru_cache(maxsize=2**18)(normalise)
 
     def compute(
@@ -56,8 +56,8 @@ def _answers(
     ) -> Mapping[str, Result]:
         scores = []
         for prediction, answers in zip(predictions, people, strict=True):
-            said = form(prediction)
-            scores.append(share(tuple(same(said, form(answer)) for answer in answers)))
+            mine = form(prediction)
+            scores.append(share(tuple(same(mine, form(answer)) for answer in answers)))
         return {"accuracy": Result(100 * sum(scores) / len(scores), scores)}
 
     return compute
@@ -118,8 +118,8 @@ def _evalscope(predictions: Sequence[str], people: Sequence[Sequence[str]]) -> M
     given = [text.strip().strip("\"'") for text in given]
     known = [[answer for answer in some if answer.strip()] for some in people]
 
-    def same(said: str, answer: str) -> bool:
-        return bool(said) and said == answer
+    def same(text: str, answer: str) -> bool:
+        return bool(text) and text == answer
 
     return _answers(_all_marks_blank, _third_of_one, same)(given, known)
 
