@@ -540,15 +540,15 @@ def score(  # noqa: PLR0913  the options of `saccade score`
     revision: str | None = None,
     wordnet: str | Path | None = None,
     java: bool = False,
+    scorers: "Sequence[str]" = (),
 ) -> dict[str, Any]:
     """Score a file of predictions that any program wrote, beside baselines; no model is needed.
 
     Writes what `evaluate` writes, into a folder of its own that `compare` takes beside runs.
 
     Args:
-        predictions: JSON, JSON lines, CSV, TSV, Parquet, a spreadsheet or a `.pth`, with the ids of
-            questions or images: the forms of the evaluation servers and of programs that are
-            listed in docs/score.md.
+        predictions: JSON, JSON lines, CSV, TSV, Parquet, a spreadsheet or a `.pth`, with ids: the
+            forms of evaluation servers and programs that docs/score.md lists.
         data: The data folder that holds the human answers or captions.
         out: The folder to write; by default the file's name with "-scored" for its ending.
         split: By default the one that the ids are of.
@@ -557,6 +557,7 @@ def score(  # noqa: PLR0913  the options of `saccade score`
         revision: Of the VQA scorer, as for `evaluate`.
         wordnet: WordNet's folder or zip file, for WUPS.
         java: Also compute METEOR and SPICE, which takes minutes.
+        scorers: Also other programs' scores, as `scored_as`; names of `saccade list scorers`.
 
     Returns:
         The scores of the split as they stand in `scores.json`.
@@ -579,16 +580,18 @@ def score(  # noqa: PLR0913  the options of `saccade score`
     from saccade.data.folder import DataFolder
     from saccade.interop.prediction_files import read_predictions
     from saccade.interop.prediction_ids import match_predictions
+    from saccade.metrics.scorers import scorer_of
 
     opened, file = DataFolder(Path(data)), read_predictions(path)
     matched = match_predictions(file, opened, split, missing=missing, extra=extra)
+    others = {name: scorer_of(name, matched.task) for name in scorers}
     from saccade.evaluation.score_file import score_predictions
     from saccade.evaluation.scoring import ScoreOptions
 
     names = Path(wordnet) if wordnet else None
     options = ScoreOptions(None, None, revision or opened.revision, names, java)
     with held(BadRun, folder, "score", "--out"):
-        return score_predictions(file, matched, opened, folder, options)
+        return score_predictions(file, matched, opened, folder, options, others)
 
 
 def load(run: str | Path, device: str = "auto") -> "Run":

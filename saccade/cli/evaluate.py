@@ -94,6 +94,10 @@ def score(
     revision: RevisionOption = None,
     wordnet: WordnetOption = None,
     java: JavaOption = False,
+    scorers: Annotated[
+        list[str] | None,
+        typer.Option("--as", metavar="NAME", help="Also another program's number; repeatable."),
+    ] = None,
 ) -> Result:
     """Score anybody's file of predictions officially, beside baselines; no model is needed."""
     from saccade.api import score as score_file
@@ -108,6 +112,7 @@ def score(
         revision=revision,
         wordnet=wordnet,
         java=java,
+        scorers=scorers or (),
     )
     folder = out or scores_folder(predictions)
     return _shown(folder, scores, "compare", folder, "RUN")

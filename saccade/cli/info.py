@@ -27,12 +27,12 @@ Row = tuple[str, ...]
 
 @commands.command("list")
 def list_names(
-    kind: Literal["models", "recipes", "sources", "metrics", "backbones", "downloads"],
+    kind: Literal["models", "recipes", "sources", "metrics", "scorers", "backbones", "downloads"],
     pattern: Annotated[
         str, typer.Argument(help="Of names, which are then shown whole: 'vqa-*', 'resnet*'.")
     ] = "*",
 ) -> Result:
-    """List models, recipes, sources, metrics, backbones or downloads."""
+    """List models, recipes, sources, metrics, scorers, backbones or downloads."""
     listing = LISTS[kind]
     # The part behind a colon of a backbone is its name in its library.
     named = [(row, (row[0], row[0].rpartition(":")[2])) for row in listing.rows()]
@@ -101,6 +101,12 @@ def _metrics() -> list[Row]:
     return [(name, metric.task, metric.source) for name, metric in METRICS.items()]
 
 
+def _scorers() -> list[Row]:
+    from saccade.metrics.scorers import SCORERS
+
+    return [(name, one.task, one.version, one.differs) for name, one in SCORERS.items()]
+
+
 def _downloads() -> list[Row]:
     from saccade.datasets.downloads import DOWNLOADS
 
@@ -141,6 +147,9 @@ LISTS: Mapping[str, Listing] = {
     "recipes": Listing(_recipes, ("name", "task", "paper", "about"), ("name", "about")),
     "sources": Listing(_sources, ("name", "summary", "layout"), ("name", "summary")),
     "metrics": Listing(_metrics, ("name", "task", "source"), ("name", "task", "source")),
+    "scorers": Listing(
+        _scorers, ("name", "task", "version", "differs"), ("name", "task", "version")
+    ),
     "backbones": Listing(_backbones, ("name",), ("name",)),
     "downloads": Listing(
         _downloads, ("name", "size", "summary", "licence"), ("name", "size", "summary")

@@ -30,6 +30,7 @@ from saccade.evaluation.tasks import TASKS, Task
 from saccade.evaluation.verdict import SHUFFLED, give_verdict
 from saccade.experiment import Experiment, assemble_for_run
 from saccade.inference.model import load_model
+from saccade.metrics.vqa import warn_of_form
 from saccade.run_folder import OpenedRun, open_run, training_findings
 
 COPIES = frozenset({"copied-images", "near-copied-images"})
@@ -84,6 +85,7 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
     scores = complete_scores(name, folder, split, scored, baselines)
     scores |= _labels(opened, experiment, split)
     write_scores(run, split, scored, scores)
+    warn_of_form(scores.get("not_normalised", {}), scores.get("accuracy"))
     return scores
 
 

@@ -6,6 +6,7 @@ this split) is None, "not known".
 """
 
 import warnings
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from saccade.evaluation.scoring import ScoreOptions, Scores
 from saccade.evaluation.tasks import TASKS
 from saccade.interop.prediction_files import PredictionFile
 from saccade.interop.prediction_ids import MatchedPredictions
-from saccade.text.answers import OFFICIAL
+from saccade.metrics.scorers import Scorer
+from saccade.metrics.vqa import warn_of_form
 
 OF_A_MODEL = (
     *("selected_on_this_split", "trained_on_this_split", "same_data_as_in_training"),
@@ -25,8 +27,6 @@ OF_A_MODEL = (
     *("features", "features_fingerprint", "recipe", "initialised_from", "model", "seed", "epoch"),
 )
 """The labels that a file of predictions cannot have."""
-TOLD = 0.05
-"""Points: an unofficial spelling that costs less is not told."""
 
 
 def score_predictions(
@@ -35,11 +35,12 @@ def score_predictions(
     folder: DataFolder,
     out: Path,
     options: ScoreOptions,
+    scorers: Mapping[str, Scorer],
 ) -> Scores:
     """Score the predictions of a file beside the baselines, and write all into `out`.
 
     Returns the entry of the split in `scores.json`. Raises BadData where the split has no human
-    answers or captions.
+    answers or captions. `scorers` are other programs', whose scores stand beside.
     """
     task, split = TASKS[matched.task], matched.split
     scored = task.score_texts(matched.texts, folder, split, options)
@@ -56,11 +57,30 @@ def score_predictions(
         "predictions_missing": matched.missing,
         "predictions_ignored": matched.extra,
         "versions": {"saccade": version("saccade")},
+        **({"scored_as": _scored_as(scorers, matched, folder)} if scorers else {}),
     }
     out.mkdir(parents=True, exist_ok=True)
     write_scores(out, split, scored, scores)
     _warn(scores)
     return scores
+
+
+def _scored_as(
+    scorers: Mapping[str, Scorer], matched: MatchedPredictions, folder: DataFolder
+) -> Scores:
+    """What other programs print for the same predictions: version, difference, scores by name."""
+    people: Mapping[int, Sequence[str]]
+    if matched.task == "vqa":
+        people = {question.id: question.answers for question in folder.questions(matched.split)}
+    else:
+        written = folder.captions_by_image(matched.split)
+        people = {id_: [caption.text for caption in some] for id_, some in written.items()}
+    texts = [matched.texts[id_] for id_ in people]
+    return {
+        name: {"version": one.version, "differs": one.differs}
+        | {key: found.value for key, found in one.compute(texts, [*people.values()]).items()}
+        for name, one in scorers.items()
+    }
 
 
 def _warn(scores: Scores) -> None:
@@ -70,13 +90,6 @@ def _warn(scores: Scores) -> None:
         notes.append(f"{count:,} examples have no prediction and count as wrong.")
     if count := scores["predictions_ignored"]:
         notes.append(f"{count:,} predictions are for no example of the split and were left out.")
-    form = scores.get("not_normalised", {})
-    if form.get("points_lost", 0) >= TOLD:
-        notes.append(
-            f"{form['answers']:,} answers are not in the official form, such as "
-            f"{form['example']!r}, which costs {form['points_lost']:.2f} points: revision "
-            f"{OFFICIAL} normalises nothing where all people wrote the same. In that form (lower "
-            f"case, no full stop or article) the score is {form['accuracy_normalised']:.2f}."
-        )
     for note in notes:
         warnings.warn(in_number(note), SaccadeWarning, stacklevel=2)
+    warn_of_form(scores.get("not_normalised", {}), scores.get("accuracy"))

@@ -126,8 +126,19 @@ def _sections(scores: Scores) -> Iterator[tuple[str, list[Sequence[str]]]]:
         "As the COCO server scores, by the official tokenizer",
         [(METRICS[m].title, METRICS[m].shown(board[m])) for m in (*main, *others) if m in board],
     )
+    yield "As other programs score the same predictions", [*_scored_as(scores, board or scores)]
     for kind in ("answer", "question"):
         yield f"Accuracy by type of {kind}", [*_types(scores.get(f"per_{kind}_type", {}))]
+
+
+def _scored_as(scores: Scores, official: Scores) -> Iterator[Sequence[str]]:
+    """A row for each program and metric: its number, and the one here."""
+    if "scored_as" in scores:
+        yield "", "", "there", "here"
+    for name, found in scores.get("scored_as", {}).items():
+        for metric in filter(METRICS.__contains__, found):
+            shown = [METRICS[metric].shown(one[metric]) for one in (found, official)]
+            yield f"{name} {found['version']}", METRICS[metric].title, *shown
 
 
 def _baselines(scores: Scores, main: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -193,6 +204,8 @@ def _about(scores: Scores) -> Iterator[str]:
         if known:
             how = "each on its own fold" if "folds" in scores else "alone"
             lines.append(f"Its members were validated, {how}, at {', '.join(known)}.")
+    others = scores.get("scored_as", {})
+    lines += [f"{name} differs: {one['differs']}." for name, one in others.items()]
     for line in lines:
         yield from _wrapped(line, "  ")
     missing = [v for v in scores.values() if isinstance(v, Mapping) and "not_measured" in v]

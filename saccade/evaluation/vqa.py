@@ -19,15 +19,13 @@ from saccade.evaluation.teacher_forcing import AnswerLoss
 from saccade.experiment import Experiment, question_examples
 from saccade.inference.batched import answer_batches
 from saccade.metrics.calibration import calibration_score
-from saccade.metrics.vqa import vqa_accuracy_of
+from saccade.metrics.vqa import cost_of_form, vqa_accuracy_of
 from saccade.text.answers import (
     ALWAYS,
     OFFICIAL,
     AnswerList,
     changed_unanimous,
-    clean_answer,
     comparable_answer,
-    normalise_answer,
 )
 
 
@@ -79,6 +77,7 @@ def score_model(
         for id_, (answer, share) in zip(examples.ids[order].tolist(), found, strict=True):
             predictions[id_], confidence[id_] = answer, share
         score = scoring.score_answers(predictions, questions, options, confidence)
+        score = with_form(score, questions) if options.metrics is None else score
         return score._replace(scores=score.scores | about | {"answer_loss": loss.mean()})
 
     whole = scored(best, loss)
@@ -93,25 +92,18 @@ def score_texts(
 ) -> scoring.ScoredExamples:
     """Score answers that came without their model, and what their spelling costs."""
     questions = answered_questions(folder, split)
-    scored = scoring.score_answers(texts, questions, options)
-    form = cost_of_form(texts, questions, scored.scores["accuracy"], options.revision)
-    return scored._replace(scores=scored.scores | {"not_normalised": form})
+    return with_form(scoring.score_answers(texts, questions, options), questions)
 
 
-def cost_of_form(
-    texts: Mapping[int, str], questions: Sequence[Question], accuracy: float, revision: str
-) -> scoring.Scores:
-    """How many answers are not in the official form ("Yes."), and the score if they were.
-
-    Revision 2021-03 normalises nothing where all people wrote the same, so there they are wrong.
-    """
-    formal = {id_: normalise_answer(text) or text for id_, text in texts.items()}
-    changed = [text for id_, text in texts.items() if clean_answer(text, "blanks") != formal[id_]]
-    scores = (vqa_accuracy_of(formal[q.id], q.answers, revision) for q in questions)
-    best = 100 * sum(scores) / len(questions)
-    example = {"example": changed[0]} if changed else {}
-    gain = {"accuracy_normalised": best, "points_lost": best - accuracy}
-    return {"answers": len(changed), **example, **gain}
+def with_form(
+    scored: scoring.ScoredExamples, questions: Sequence[Question]
+) -> scoring.ScoredExamples:
+    """The scores, and what the form of the answers costs, as `not_normalised`."""
+    scores = scored.scores
+    form = cost_of_form(scored.rows["answer"], questions, scores["revision"])
+    if "points_lost" in form:
+        form["accuracy_normalised"] = scores["accuracy"] + form["points_lost"]
+    return scored._replace(scores=scores | {"not_normalised": form})
 
 
 def check_validation(folder: DataFolder, metric: str | None, revision: str) -> str:

@@ -7,7 +7,7 @@ Shapes: I images of a batch, R regions, D numbers per region, N predictions in a
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +48,9 @@ from saccade.inference.prediction_files import (
 from saccade.inference.prediction_inputs import Id, Inputs, read_inputs
 from saccade.inference.predictor import Run
 from saccade.inference.progress import prediction_bar, say_end, say_start, say_unknown
+from saccade.metrics.vqa import cost_of_form, warn_of_form
 from saccade.run_folder import OpenedRun, open_run
+from saccade.text.answers import OFFICIAL, is_official_form
 from saccade.text.segmentation import as_sentence
 
 
@@ -268,10 +270,13 @@ def _write(
     """Write all predictions in the order of the inputs; returns the images without a reading."""
     skipped: dict[int, str] = {}
     unknown = {"some": 0, "none": 0}
+    unofficial: dict[int, str] = {}
 
     def entries() -> Iterator[dict[str, Any]]:
         lines = journal.read(np.argsort(order, kind="stable").tolist())
-        for image, entry in zip(inputs.image.tolist(), lines, strict=True):
+        for n, (image, entry) in enumerate(zip(inputs.image.tolist(), lines, strict=True)):
+            if not is_official_form(entry["text"]):
+                unofficial[n] = entry["text"]
             if "skipped" in entry:
                 skipped[image] = entry["skipped"]
             unknown["some"] += bool(entry.get("unknown"))
@@ -285,6 +290,7 @@ def _write(
         rows = _rows(inputs, entries())
     write_predictions(out, rows)
     say_unknown(unknown["some"], unknown["none"], filled=server is not None)
+    _warn_of_form(inputs, unofficial)
     named = [Skipped(n, inputs.images[n].file, why) for n, why in sorted(skipped.items())]
     file = beside(out, SKIPPED)
     if named:
@@ -292,6 +298,17 @@ def _write(
     else:
         file.unlink(missing_ok=True)
     return named
+
+
+def _warn_of_form(inputs: Inputs, unofficial: Mapping[int, str]) -> None:
+    """Tell what answers in another form cost, where official scores are those of revision 2021."""
+    folder, split = inputs.folder, inputs.split
+    if folder is None or split is None or inputs.questions is None or not unofficial:
+        return
+    if folder.revision == OFFICIAL:
+        questions = folder.questions(split)
+        asked = [questions[n] for n in unofficial]
+        warn_of_form(cost_of_form([*unofficial.values()], asked, OFFICIAL, len(questions)))
 
 
 def _rows(inputs: Inputs, entries: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -5,21 +5,31 @@ the mean over the turns is the question's accuracy. With ten people, k matches e
 Source: GT-Vision-Lab/VQA `vqaEval.py`; Antol et al. 2015, section 3.
 """
 
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Sized
 from functools import cache
+from typing import Any
 
-from saccade.core.errors import BadData
+from saccade.core.errors import BadData, SaccadeWarning, in_number
 from saccade.data.records import Question
 from saccade.metrics.catalogue import Result
-from saccade.text.answers import OFFICIAL, comparable_answer, normalise_pair
+from saccade.text.answers import (
+    OFFICIAL,
+    comparable_answer,
+    is_official_form,
+    normalise_answer,
+    normalise_pair,
+)
 
 _ENOUGH = 3
 """So many other people must have given an answer for it to be wholly right."""
+_TOLD = 0.05
+"""Points: an unofficial form that costs less is not told."""
 
 
 @cache
-def _left_out(matching: tuple[bool, ...]) -> float:
+def leave_one_out(matching: tuple[bool, ...]) -> float:
     """Mean over the people, who gave the answer or not, of min(1, matches among the others / 3).
 
     Summed in their order, as the official code does, so that the last bit is the same.
@@ -43,7 +53,7 @@ def vqa_accuracy_of(prediction: str, answers: Sequence[str], revision: str = OFF
     if len(answers) == 1:
         return float(comparable_answer(prediction) == comparable_answer(answers[0]))
     prediction, human = normalise_pair(prediction, answers, revision)
-    return _left_out(tuple(answer == prediction for answer in human))
+    return leave_one_out(tuple(answer == prediction for answer in human))
 
 
 def accuracy(
@@ -69,6 +79,49 @@ def accuracy_by(kinds: Sequence[str], scores: Sequence[float]) -> dict[str, floa
     for kind, score in zip(kinds, scores, strict=True):
         by_kind[kind].append(score)
     return {kind: 100 * sum(of) / len(of) for kind, of in sorted(by_kind.items())}
+
+
+def cost_of_form(
+    predictions: Sequence[str],
+    questions: Sequence[Question],
+    revision: str,
+    total: int | None = None,
+) -> dict[str, Any]:
+    """How many answers are not in the official form ("Yes."), an example, and the points that it
+    costs, where the questions have human answers. `total` counts those left out here, too.
+
+    Revision 2021-03 normalises nothing where all people wrote the same, so there they are wrong.
+    """
+    changed, gained = list[str](), 0.0
+    answered = all(question.answers for question in questions)
+    for text, question in zip(predictions, questions, strict=True):
+        if is_official_form(text):
+            continue
+        changed.append(text)
+        if answered:
+            formal = normalise_answer(text) or text
+            now, then = (vqa_accuracy_of(t, question.answers, revision) for t in (text, formal))
+            gained += then - now
+    example = {"example": changed[0]} if changed else {}
+    lost = {"points_lost": 100 * gained / (total or len(questions))} if answered else {}
+    return {"answers": len(changed), **example, **lost}
+
+
+def warn_of_form(form: Mapping[str, Any], score: float | None = None) -> None:
+    """Warn where the answers' form costs points by the official revision of 2021, or may do so
+    where nobody knows (no `points_lost`, of answers that a server judges).
+    """
+    lost = form.get("points_lost")
+    if not form.get("answers") or (lost is not None and lost < _TOLD):
+        return
+    note = f"{form['answers']:,} answers are not in the official form, such as {form['example']!r}"
+    note += f", which costs {lost:.2f} points" if lost is not None else ""
+    note += f": revision {OFFICIAL} normalises nothing where all people wrote the same"
+    if score is not None and lost is not None:
+        note += (
+            f". In that form (lower case, no full stop or article) the score is {score + lost:.2f}"
+        )
+    warnings.warn(in_number(f"{note}."), SaccadeWarning, stacklevel=2)
 
 
 def check_same_ids(predictions: Mapping[int, str], questions: Sequence[Question]) -> None:

@@ -30,8 +30,8 @@ _MOST_FULL_STOPS = 32  # the official code hands a flag (of value 32) to the pla
 _AS_BLANKS = str.maketrans("\n\t", "  ")
 
 _UP_TO_TEN = "zero one two three four five six seven eight nine ten"
-_NUMBERS = {word: str(n) for n, word in enumerate(_UP_TO_TEN.split(" "))} | {"none": "0"}
-_ARTICLES = frozenset({"a", "an", "the"})
+NUMBERS = {word: str(n) for n, word in enumerate(_UP_TO_TEN.split(" "))} | {"none": "0"}
+ARTICLES = frozenset({"a", "an", "the"})
 
 
 def _contractions() -> dict[str, str]:
@@ -63,24 +63,29 @@ def _contractions() -> dict[str, str]:
 CONTRACTIONS = _contractions()
 
 
-def normalise_punctuation(text: str) -> str:
+def normalise_punctuation(
+    text: str,
+    comma_in_number: re.Pattern[str] = _COMMA_IN_NUMBER,
+    full_stop: re.Pattern[str] = _FULL_STOP,
+) -> str:
     """Take out the official 21 punctuation marks, and full stops that no digit follows.
 
     A mark becomes a blank; but if anywhere in the text the same mark stands beside a blank, or a
-    comma stands between two digits, all of its occurrences vanish without one.
+    comma stands between two digits, all of its occurrences vanish without one. Some programs have
+    other patterns for that comma, or for the full stop.
     """
     marks = set(LISTED.findall(text))
     if marks:
-        in_number = _COMMA_IN_NUMBER.search(text) is not None
+        in_number = comma_in_number.search(text) is not None
         vanish = set(BESIDE_BLANK.findall(text)) if not in_number else marks
         text = text.translate({ord(m): "" if m in vanish else " " for m in marks})
-    return FULL_STOP.sub("", text, count=_MOST_FULL_STOPS) if "." in text else text
+    return full_stop.sub("", text, count=_MOST_FULL_STOPS) if "." in text else text
 
 
 def normalise_digits_and_articles(text: str) -> str:
     """Lower-case; write none to ten as digits; drop a, an, the; restore apostrophes."""
-    words = (_NUMBERS.get(word, word) for word in text.lower().split())
-    return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+    words = (NUMBERS.get(word, word) for word in text.lower().split())
+    return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
 
 
 def normalise_answer(text: str) -> str:
@@ -98,6 +103,11 @@ def clean_answer(text: str, steps: Steps) -> str:
         return normalise_punctuation(text)
     text = text.translate(_AS_BLANKS).strip()
     return text if steps == "blanks" else normalise_answer(text)
+
+
+def is_official_form(text: str) -> bool:
+    """If the official normaliser leaves an answer as it is; one of which it leaves nothing, too."""
+    return clean_answer(text, "blanks") == (clean_answer(text, "all") or text)
 
 
 class _InAscii(dict[int, str]):
