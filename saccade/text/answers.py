@@ -66,7 +66,7 @@ CONTRACTIONS = _contractions()
 def normalise_punctuation(
     text: str,
     comma_in_number: re.Pattern[str] = _COMMA_IN_NUMBER,
-    full_stop: re.Pattern[str] = _FULL_STOP,
+    full_stop: re.Pattern[str] = FULL_STOP,
 ) -> str:
     """Take out the official 21 punctuation marks, and full stops that no digit follows.
 
