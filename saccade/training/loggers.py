@@ -52,7 +52,7 @@ MakeLogger = Callable[[LoggedRun], Logger]
 
 def tensorboard(run: LoggedRun) -> Logger:
     """Event files in `tensorboard/` of the run folder, by Fabric's logger."""
-    from lightning_fabric.loggers import TensorBoardLogger  # noqa: PLC0415  slow
+    from lightning_fabric.loggers.tensorboard import TensorBoardLogger  # noqa: PLC0415  slow
 
     # What a killed run had logged after its last save is hidden where it goes on.
     logger: Logger = TensorBoardLogger(
