@@ -1,4 +1,4 @@
-"""Exported runs: graphs equal to their models at other sizes, words as data, the example, refusals."""
+"""Exported runs: graphs equal to their models, words as data, the example, refusals."""
 
 import importlib.util
 import json
