@@ -77,7 +77,7 @@ def _rows(graph: object, path: Path) -> int:
             arrays[f"{n} in {name}"] = one.numpy()
         for place, one in enumerate(wanted):
             arrays[f"{n} out {place}"] = one.numpy()
-    np.savez(path, **arrays)
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # of its other arguments
     return len(TRIED)
 
 

@@ -97,9 +97,10 @@ def model_of(case: str) -> tuple[nn.Module, str, Sizes]:
     for _ in range(1 + ("kind" in changes)):
         given = {**entry.small_sizes, **changes}
         members.append(build_model(entry.config(**given), sizes).eval())
-        for one in [*members[-1].parameters(), *members[-1].buffers()]:
+        for name, one in members[-1].state_dict().items():
             if one.dtype == torch.float32 and one.dim():  # also what begins as zeros
-                one.data.add_(0.1 * torch.rand_like(one))
+                change = 0.1 * torch.randn_like(one)
+                one.add_(change.abs() if "var" in name else change)
     model = members[0] if len(members) == 1 else Ensemble(members).eval()
     return model, entry.task, sizes
 

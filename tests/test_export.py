@@ -1,4 +1,4 @@
-"""Exported runs: graphs equal to their models at other sizes, words as data, the example, refusals."""
+"""Exported runs: graphs equal to their models, words as data, the example, refusals."""
 
 import importlib.util
 import json
@@ -23,7 +23,14 @@ from tests.worlds import write_untrained_run
 EXAMPLE = Path(__file__).parent.parent / "examples/onnx/answer.py"
 QUESTIONS = (
     *("what is it", "  Is it RED? ", "How many are 1,000 - 2?", "isnt the man's hat red, or blue"),
-    *('he said "no" (twice)...', "can't you see--or hear?", "3.5 or 4. ?", "a/b-c;d", "?", "well ,no"),
+    *(
+        'he said "no" (twice)...',
+        "can't you see--or hear?",
+        "3.5 or 4. ?",
+        "a/b-c;d",
+        "?",
+        "well ,no",
+    ),
     *("cannot gonna more'n d'ye", "two  blanks", "e.g. this", "don't; shouldnt've"),
 )
 

@@ -30,7 +30,7 @@ class Counts(NamedTuple):
     images: int
     regions: int
     words: int
-    beams: int
+    beam_size: int
 
 
 class Graph(NamedTuple):
@@ -170,7 +170,7 @@ def caption_graphs(model: nn.Module, sizes: Sizes) -> dict[str, Graph]:
 
     @torch.no_grad()
     def steps(counts: Counts) -> Inputs:
-        state, beams = captioner.init_state(*images(counts)), (counts.images, counts.beams)
+        state, beams = captioner.init_state(*images(counts)), (counts.images, counts.beam_size)
         state = state.pick(torch.zeros(beams, dtype=torch.int64))
         for _ in range(counts.words - 1):
             state = captioner.step(torch.randint(sizes.words, beams), state).state

@@ -57,7 +57,8 @@ def write_graph(graph: Graph, path: Path) -> None:
                 verbose=False,
             )
         except (torch.onnx.OnnxExporterError, RuntimeError, ValueError) as error:
-            why = first_line(error.__cause__ or error, 200)
+            cause = error.__cause__
+            why = first_line(cause if isinstance(cause, Exception) else error, 200)
             message = f"torch cannot export it as {path.name} ({why})"
             hint = "Say so to whoever maintains the model: it has to be written otherwise."
             raise BadConfig(message, hint=hint) from error
@@ -98,6 +99,7 @@ def _difference(found: Tensor, wanted: Tensor, graph: Graph) -> float:
     if wanted.dtype == torch.bool or not wanted.numel():
         return float((found != wanted).any())
     off = (found - wanted).abs() / wanted.abs().clamp_min(1)
+    off = off.nan_to_num(float("inf"))
     if graph.step is not None:
         neighbours = (found - wanted).abs() <= graph.step(wanted) * 1.001
         neighbours &= off > TOLERANCE
