@@ -119,6 +119,10 @@ class Run:
         self.task = opened.header.recipe.task
         self._lock, self._made = threading.Lock(), cast("tuple[Backbone, Reducer] | None", None)
 
+    def __repr__(self) -> str:
+        kind = self.opened.header.recipe.model.kind
+        return f"Run({str(self.opened.path)!r}, {self.task}, {kind}, {self.device})"
+
     @overload
     def encode(self, image: ImageInput) -> EncodedImage: ...
     @overload
