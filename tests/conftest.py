@@ -26,7 +26,7 @@ import_checkpoint import_checkpoint_errors import_checkpoint_files import_checkp
 import_features instant instant_refusals java_metrics long_json losses occlusion
 one_stage_detectors pack page pitvqa_data pixels plugin predict predictions prepare recognise
 scheduled_sampling score selection self_critical store store_damage store_kills stores subwords
-sweep teacher_forced train training_length transformer_networks
+serve serve_hostile sweep teacher_forced train training_length transformer_networks
 viz weight_files word_vectors word_vectors_binary
 """.split()  # noqa: SIM905
 """Files of tests that train, start processes, or take long; `make quick` leaves them out."""

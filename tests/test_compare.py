@@ -25,7 +25,7 @@ from saccade.core.run_files import named
 from saccade.data.folder import DataFolder
 from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.scoring import read_rows, statistics
-from saccade.inference.explain import HIDDEN
+from saccade.inference.display import HIDDEN
 from saccade.metrics import intervals
 from saccade.metrics.catalogue import METRICS, Metric
 from saccade.recipes.catalogue import RECIPES

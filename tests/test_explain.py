@@ -63,7 +63,7 @@ def test_a_caption_has_one_map_per_word_and_says_what_the_sentinel_kept(tmp_path
 def test_maps_made_by_hiding_say_so(tmp_path, monkeypatch):
     written = []
     monkeypatch.setattr(
-        "saccade.inference.explain.panel", lambda *given: written.append(given) or given[0]
+        "saccade.inference.display.panel", lambda *given: written.append(given) or given[0]
     )
     look = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
     draw_answer(run(), image(tmp_path), "What?", answer(look[None])._replace(map_kind="occlusion"))

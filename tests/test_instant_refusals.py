@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from saccade.core.run_files import RUN_FORMAT
 from tests.worlds import make_world
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +25,16 @@ REFUSALS = [
     ("explain no-run no-image.png why?", "no-image.png"),
     ("explain no-run --split val", "no-run/run.json"),
     ("caption no-run image.png --explain data", "no-run/run.json"),
+    ("serve no-run", "no-run/run.json"),
+    ("serve old", "old/run.json"),
+    ("serve some other=some", "twice"),
+    ("serve some --host 0.0.0.0", "--host"),
+    ("serve some --token-file no-token", "no-token"),
+    ("serve some --host no.such.host --token-file token", "--host"),
+    ("serve some --port 1 --host 192.0.2.1 --token-file token", "--host"),
+    ("serve some --allow-origin example.org", "--allow-origin"),
+    ("serve some --cache much", "cache"),
+    ("serve some --device abacus", "--device"),
     ("compare old no-run", "old/run.json"),
     ("compare name=no-run", "no-run/run.json"),
     ("train show-atend-tell --data data --out run", "show-attend-tell"),
@@ -71,6 +82,9 @@ def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("refusals")
     make_world(root / "data", train=4, val=2)
     (root / "image.png").write_bytes(b"")
+    (root / "token").write_text("a-token-of-thirty-letters-0123")
+    (root / "some").mkdir()
+    (root / "some/run.json").write_text(json.dumps({"format": RUN_FORMAT}))
     (root / "old").mkdir()
     (root / "old/run.json").write_text(json.dumps({"format": 1}))
     return root

@@ -1,7 +1,9 @@
 """A run from a program: any form of image, lists, threads; what answers look like."""
 
+import base64
 import io
 import json
+import re
 import threading
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
 from saccade.features.extract import extract
 from saccade.inference import predictor
-from saccade.inference.answers import Answer
+from saccade.inference.answers import Answer, CaptionWord, GeneratedCaption
 from tests.worlds import write_untrained_run
 
 QUESTION = "what color is the circle?"
@@ -35,7 +37,6 @@ def made(tmp_path_factory):
         "vqa": "show-ask-attend-answer-small",
         "plain": "ibowimg-small",
         "caption": "show-attend-tell-small",
-        "tell": "show-tell-small",
     }
     for run, recipe in recipes.items():
         write_untrained_run(DataFolder(data), recipe, root / run)
@@ -44,7 +45,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(made):
-    return {name: saccade.load(made / name, "cpu") for name in ("vqa", "plain", "caption", "tell")}
+    return {name: saccade.load(made / name, "cpu") for name in ("vqa", "plain", "caption")}
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +173,6 @@ def test_options_of_lists_are_checked(runs, files):
         ("vqa", "attention"),
         ("caption", "attention"),
         ("plain", "occlusion"),
-        ("tell", "occlusion"),
     ],
 )
 def test_explain_gives_maps_and_says_what_they_show(runs, files, name, kind):
@@ -197,6 +197,17 @@ def test_explain_gives_maps_and_says_what_they_show(runs, files, name, kind):
     assert all(one.image is not None for one in listed)
     encoded = run.encode(files[0])
     same(run.explain(encoded, *asked), found)
+
+
+def test_explain_hides_regions_for_a_captioner_without_attention(runs, files, monkeypatch):
+    replay = predictor.replay
+    nothing = lambda *given: ([None] * len(given[1]), replay(*given)[1])  # noqa: E731
+    monkeypatch.setattr(predictor, "replay", nothing)
+    assert all(word.attention is None for word in runs["caption"].caption(files[0]).words)
+    found = runs["caption"].explain(files[0])
+    assert found.map_kind == "occlusion"
+    assert found.words
+    assert all(word.attention.shape == (4,) for word in found.words)
 
 
 def test_explain_refuses_what_it_cannot_explain(runs, files):
@@ -232,3 +243,79 @@ def test_threads_share_one_backbone(made, files, monkeypatch):
     assert len(built) == 1
     for n, answer in enumerate(found):
         same(answer, run.ask(files[n % 4], QUESTION))
+
+
+def test_short_forms_are_one_line(runs, files):
+    answer, caption = runs["vqa"].explain(files[0], QUESTION), runs["caption"].caption(files[0])
+    for shown in (answer, caption, runs["vqa"], runs["vqa"].encode(files[0])):
+        assert "\n" not in repr(shown)
+        assert len(repr(shown)) < 200
+    assert answer.text in repr(answer)
+    assert "vqa" in repr(runs["vqa"])
+    assert "array" not in repr([answer, caption])
+
+
+def drawn(html):
+    """The images in a part of a page, as arrays."""
+    found = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', html)
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in found]
+
+
+def test_a_notebook_shows_image_maps_and_answers(runs, files):
+    answer, caption = runs["vqa"].ask(files[0], QUESTION), runs["caption"].caption(files[0])
+    html = answer._repr_html_()
+    assert len(drawn(html)) == 1 + len(answer.attention)
+    assert all(one.shape == (64, 64, 3) for one in drawn(html))
+    for text, share in answer.top:
+        assert f">{text}<" in html
+        assert f"{share:.3f}" in html
+    assert QUESTION in html
+    html = caption._repr_html_()
+    assert len(drawn(html)) == 1 + len(caption.words)
+    for png in (answer._repr_png_(), caption._repr_png_()):
+        assert Image.open(io.BytesIO(png)).width <= 720
+        assert len(png) < 200_000
+
+
+def test_answers_of_a_list_keep_no_image_and_are_shown_without(runs, files):
+    many = runs["vqa"].ask(files, QUESTION, progress=False)
+    assert all(one.image is None for one in many)
+    assert drawn(many[0]._repr_html_()) == []
+    assert many[0].text in many[0]._repr_html_()
+    assert many[0]._repr_png_() is None
+    assert runs["caption"].caption(files[:2])[0].image is None
+
+
+def test_the_small_copy_is_small_and_the_right_way_round(runs):
+    photo = np.zeros((900, 1200, 3), np.uint8)
+    photo[:450] = 255
+    small = runs["vqa"].ask(photo, QUESTION).image
+    assert small.shape == (240, 320, 3)
+    assert small[10].min() == 255
+    assert small[-10].max() == 0
+
+
+def test_texts_from_outside_are_escaped():
+    bad = '<script>alert(1)</script>" onerror="x'
+    boxes = np.array([[0, 0, 1, 1]], np.float32)
+    image = np.zeros((8, 8, 3), np.uint8)
+    one = np.ones(1, np.float32)
+    answer = Answer(bad, [(bad, 0.5)], one[None], boxes, (bad,), [(bad, 0.5)], "attention", bad)
+    caption = GeneratedCaption(bad, [CaptionWord(bad, one, 0.5)], -1.0, boxes, image=image)
+    for html in (answer._replace(image=image)._repr_html_(), caption._repr_html_()):
+        assert "<script" not in html
+        assert 'onerror="' not in html
+        assert "&lt;script&gt;" in html
+
+
+@pytest.mark.parametrize("texts", [[], [("", 0.0)], [("ä" * 300, 1.0)]])
+def test_odd_answers_are_shown(texts):
+    boxes, image = np.array([[0, 0, 1, 1]], np.float32), np.zeros((3, 300, 3), np.uint8)
+    answer = Answer("", texts, None, boxes, image=image)
+    assert "<div" in answer._repr_html_()
+    assert answer._repr_png_()[:4] == b"\x89PNG"
+    assert len(repr(answer)) < 200
+    caption = GeneratedCaption("", [], 0.0, boxes, image=image)
+    assert "<div" in caption._repr_html_()
+    assert caption._repr_png_()[:4] == b"\x89PNG"
+    assert json.dumps(caption.to_dict(maps=True))

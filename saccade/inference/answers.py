@@ -15,6 +15,8 @@ MapKind = Literal["attention", "occlusion"]
 
 SIDE = 320
 """Longer side of the small copy of an image, at most, in pixels."""
+SHORT = 60
+"""Characters of a caption that its short form shows."""
 
 
 class Answer(NamedTuple):
@@ -52,6 +54,20 @@ class Answer(NamedTuple):
             found |= _maps(self.boxes, self.map_kind, drawn)
         return found
 
+    def __repr__(self) -> str:
+        ranked = ", ".join(f"{text[:40]!r} {share:.3f}" for text, share in self.top[:3])
+        return f"Answer({ranked}{_said_of_maps(self.attention, self.map_kind)})"
+
+    def _repr_html_(self) -> str:
+        from saccade.inference.display import html_of  # noqa: PLC0415 - drawing is slow to import
+
+        return html_of(self)
+
+    def _repr_png_(self) -> bytes | None:
+        from saccade.inference.display import of_answer, png_of  # noqa: PLC0415
+
+        return png_of(of_answer(self, self.question), self.image)
+
 
 class CaptionWord(NamedTuple):
     """One word of a caption with the model's attention."""
@@ -86,6 +102,26 @@ class GeneratedCaption(NamedTuple):
             drawn = [(w.text, w.attention, w.sentinel) for w in self.words]
             found |= _maps(self.boxes, self.map_kind, drawn)
         return found
+
+    def __repr__(self) -> str:
+        text = self.text if len(self.text) <= SHORT else f"{self.text[:SHORT]}..."
+        maps = [word.attention for word in self.words if word.attention is not None]
+        said = _said_of_maps(np.stack(maps) if maps else None, self.map_kind)
+        return f"GeneratedCaption({text!r}, log_probability={self.log_probability:.2f}{said})"
+
+    def _repr_html_(self) -> str:
+        from saccade.inference.display import html_of  # noqa: PLC0415
+
+        return html_of(self)
+
+    def _repr_png_(self) -> bytes | None:
+        from saccade.inference.display import of_caption, png_of  # noqa: PLC0415
+
+        return png_of(of_caption(self), self.image)
+
+
+def _said_of_maps(maps: np.ndarray | None, kind: MapKind) -> str:
+    return "" if maps is None else f", {kind} {maps.shape[0]} x {maps.shape[1]}"
 
 
 def _ranked(some: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:

@@ -19,13 +19,13 @@ from PIL import Image
 from saccade.features.images import read_image
 from saccade.features.store import FeatureStore
 from saccade.inference.answers import Answer, GeneratedCaption
+from saccade.inference.display import HIDDEN, draw, of_answer, of_caption
 from saccade.inference.occlusion import with_answer_map, with_word_maps
 from saccade.inference.predictor import EncodedImage, Run, load
-from saccade.viz.attention import Heat, heat_map, overlay, panel
+from saccade.viz.attention import Heat, heat_map, overlay
 from saccade.viz.html import Tile, embed
 from saccade.viz.plots import save_png
 
-HIDDEN = "cost of hiding a region"
 EVEN = 1.5
 """Times the mean weight: below that no region stands out."""
 
@@ -139,16 +139,7 @@ def draw_answer(run: Run, image: Path, question: str, answer: Answer) -> NDArray
     An answer without maps is drawn without.
     """
     pixels = image_of(image, run.opened.header.store.preprocessing.window)
-    maps = () if answer.attention is None else answer.attention
-    glimpses = [heat_of(run, weights, answer.boxes, pixels) for weights in maps]
-    first, *others = [f"{text} ({share:.0%})" for text, share in answer.top if share >= 0.01]
-    line = f"{first}, else {', '.join(others)}" if others else first
-    if answer.prior is not None:
-        text, share = answer.prior[0]
-        line += f"\nwithout the image: {text} ({share:.0%})"
-    hidden = answer.map_kind == "occlusion"
-    titles = [HIDDEN if hidden else f"glimpse {n}" for n in range(1, len(glimpses) + 1)]
-    return panel(pixels, glimpses, titles, f"{question}\n{line}")
+    return draw(of_answer(answer, question), pixels, smooth=run.grid is not None)
 
 
 def draw_caption(run: Run, image: Path, caption: GeneratedCaption) -> NDArray[np.uint8]:
@@ -157,15 +148,7 @@ def draw_caption(run: Run, image: Path, caption: GeneratedCaption) -> NDArray[np
     A word without a map is drawn without.
     """
     pixels = image_of(image, run.opened.header.store.preprocessing.window)
-    maps, titles = [], []
-    for word in caption.words:
-        if word.attention is None:
-            continue
-        maps.append(heat_of(run, word.attention, caption.boxes, pixels))
-        share = "" if word.sentinel is None else f" ({1 - word.sentinel:.0%} visual)"
-        titles.append(word.text + share)
-    note = f"\n{HIDDEN}" if caption.map_kind == "occlusion" else ""
-    return panel(pixels, maps, titles, caption.text + note)
+    return draw(of_caption(caption), pixels, smooth=run.grid is not None)
 
 
 def image_of(image: Path, window: str) -> NDArray[np.uint8]:

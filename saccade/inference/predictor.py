@@ -119,6 +119,10 @@ class Run:
         self.task = opened.header.recipe.task
         self._lock, self._made = threading.Lock(), cast("tuple[Backbone, Reducer] | None", None)
 
+    def __repr__(self) -> str:
+        kind = self.opened.header.recipe.model.kind
+        return f"Run({str(self.opened.path)!r}, {self.task}, {kind}, {self.device})"
+
     @overload
     def encode(self, image: ImageInput) -> EncodedImage: ...
     @overload
@@ -269,10 +273,11 @@ class Run:
         _refuse_below_one(top=top)
         asked = pair(image, question)
         for text in dict.fromkeys(asked.questions):
-            self._refuse_unanswerable(text, refuse_unknown)
+            self.refuse_unanswerable(text, refuse_unknown=refuse_unknown)
         return self._predicted(asked, partial(self.answers, top=top), **options)
 
-    def _refuse_unanswerable(self, question: str, refuse_unknown: bool) -> None:
+    def refuse_unanswerable(self, question: str, *, refuse_unknown: bool) -> None:
+        """Raise BadConfig for a question that `ask` refuses."""
         self.refuse_wordless(question)
         read = self.read_question(question)
         if refuse_unknown and not read.is_known:
@@ -373,7 +378,7 @@ class Run:
         _refuse_below_one(top=top)
         asked = pair(image, question)
         for text in dict.fromkeys(asked.questions):
-            self._refuse_unanswerable(text, refuse_unknown=True)
+            self.refuse_unanswerable(text, refuse_unknown=True)
         return self._predicted(asked, answers, shown=True, **options)
 
     def check_question(self, question: str | None) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saccade.core.errors import BadConfig
 from saccade.core.run_files import read_scores
 from saccade.core.tensors import kept_epoch
 from saccade.features.images import decode_image
@@ -85,15 +84,6 @@ class ServedRun:
         """
         explain = partial(self.run.explain, question=question, top=top, beam_size=beam_size)
         return [explain(image).to_dict(maps=True) for image in images]
-
-    def check_question(self, question: str) -> None:
-        """Raise BadConfig for a question that `Run.ask` refuses."""
-        self.run.refuse_wordless(question)
-        read = self.run.read_question(question)
-        if not read.is_known:
-            unknown = ", ".join(read.unknown)
-            hint = f"Ask in words of its training questions; unknown: {unknown}."
-            raise BadConfig("the model never learnt a word of it", location="question", hint=hint)
 
     def facts(self) -> dict[str, Any]:
         """What `/v1/runs` tells of it, found out by one prediction for a grey image: so all that

@@ -14,6 +14,9 @@ from saccade.serve.queue import Queue
 from saccade.serve.refusals import Refusal, plain, refusal_of
 from saccade.serve.runs import Asked, ServedRun
 
+QUESTIONS = 8
+"""Questions in a batch for each image in one: they are much less work."""
+
 
 class Service:
     """Runs, and the work on them that requests share."""
@@ -60,8 +63,11 @@ class Service:
         self, run: ServedRun, name: str, compute: Compute, item: Any, *key: Any
     ) -> Any:
         """A piece of a run's work, together with that of other requests."""
-        kind = Kind(name, (run.name, *key))
-        return await self.batcher.submit(kind, compute, run.batch_size, item)
+        kind, size = (
+            Kind(name, (run.name, *key)),
+            run.batch_size * (QUESTIONS if name == "answer" else 1),
+        )
+        return await self.batcher.submit(kind, compute, size, item)
 
     async def ask(
         self, run: ServedRun, data: bytes, questions: Sequence[str], top: int, *, maps: bool
@@ -69,7 +75,7 @@ class Service:
         """Answers to questions about an image, with maps where they are wanted."""
         for number, question in enumerate(questions):
             try:
-                run.check_question(question)
+                run.run.refuse_unanswerable(question, refuse_unknown=True)
             except SaccadeError as error:
                 raise refusal_of(error, f"questions.{number}") from None
         with self.queue.place(len(questions)):
