@@ -106,8 +106,8 @@ async def load(
 
 def asking(image: bytes) -> Send:
     """A request about an image."""
-    files = [("image", ("a.jpg", image, "image/jpeg")), ("question", (None, QUESTION.encode()))]
-    request = httpx.Request("POST", "http://localhost/v1/ask", files=files)
+    files, data = {"image": ("a.jpg", image, "image/jpeg")}, {"question": QUESTION}
+    request = httpx.Request("POST", "http://localhost/v1/ask", files=files, data=data)
     body, headers = request.read(), {"Content-Type": request.headers["Content-Type"]}
     return lambda client: client.post("/v1/ask", content=body, headers=headers)
 

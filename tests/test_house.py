@@ -233,6 +233,7 @@ def test_every_import_is_a_declared_dependency():
     declared = {re.split(r"[<>=\[;]", text)[0].lower() for text in project["dependencies"]}
     for extra in project["optional-dependencies"].values():
         declared |= {re.split(r"[<>=\[;]", text)[0].lower() for text in extra}
+    declared = {name.replace("_", "-") for name in declared}
     known_as = {"PIL": "pillow", "sklearn": "scikit-learn"}
     for path in SOURCES:
         for name in imports(path):

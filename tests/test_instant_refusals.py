@@ -28,7 +28,6 @@ REFUSALS = [
     ("export no-run --out graphs", "no-run/run.json"),
     ("serve no-run", "no-run/run.json"),
     ("serve old", "old/run.json"),
-    ("serve some --port 70000", "--port"),
     ("serve some other=some", "twice"),
     ("serve some --host 0.0.0.0", "--host"),
     ("serve some --token-file no-token", "no-token"),
