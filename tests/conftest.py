@@ -23,8 +23,8 @@ detector_on_photos
 detectors download ensembles evaluate every_model every_recipe explain explanations extract
 feature_files golden_sets
 import_checkpoint import_checkpoint_errors import_checkpoint_files import_checkpoint_pitvqa
-import_features instant instant_refusals java_metrics long_json losses occlusion
-one_stage_detectors pack pitvqa_data pixels plugin predict predictions prepare recognise
+import_features instant instant_refusals java_metrics long_json losses notebooks occlusion
+one_stage_detectors pack pitvqa_data pixels plugin predict predictions prepare recognise run_inputs
 scheduled_sampling score selection self_critical store store_damage store_kills stores subwords
 sweep teacher_forced train training_length transformer_networks
 viz weight_files word_vectors word_vectors_binary
