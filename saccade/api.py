@@ -130,7 +130,7 @@ class PredictOptions(TypedDict, total=False):
     """Processes that decode images; 0, the default, decodes in this one."""
     device: str
     progress: bool | None
-    """Show a bar; by default on a terminal only."""
+    """Show a bar; by default on a terminal, and in a notebook with ipywidgets."""
 
 
 def prepare(
@@ -602,7 +602,8 @@ def load(run: str | Path, device: str = "auto") -> "Run":
         device: Where to run the model.
 
     Returns:
-        A `Run` with `ask(image, question)`, `caption(image)` and `sample(image)`.
+        A `Run` with `ask(image, question)`, `caption(image)`, `sample(image)` and `explain(image)`.
+        An image is a path, bytes, a binary file, a Pillow image, a numpy array, or a list of them.
 
     Raises:
         BadRun: The folder is missing, incomplete or of another format.
@@ -612,6 +613,8 @@ def load(run: str | Path, device: str = "auto") -> "Run":
         >>> answer = run.ask(next(Path("shapes/images").iterdir()), "what colour is it?")
         >>> answer.text == answer.top[0][0]
         True
+        >>> len(run.ask(sorted(Path("shapes/images").iterdir())[:3], "what colour is it?"))
+        3
     """
     read_run_json(Path(run))
     check_device(device)

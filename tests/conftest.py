@@ -29,6 +29,7 @@ one_stage_detectors pack page pitvqa_data pixels plugin predict predictions prep
 documents scheduled_sampling score selection self_critical store store_damage store_kills stores
 subwords
 loggers hub
+notebooks run_inputs
 sweep teacher_forced train training_length transformer_networks
 serve serve_hostile
 viz weight_files word_vectors word_vectors_binary

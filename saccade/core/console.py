@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from types import FrameType
 
 from rich.console import Console
@@ -31,13 +32,18 @@ def say(line: str, style: str | None = None) -> None:
     console().print(printable(translated(line)), style=style, markup=False)
 
 
+def redraws(here: Console) -> bool:
+    """Whether a bar can move in its place: on a terminal, and in a notebook with ipywidgets."""
+    return here.is_terminal or (here.is_jupyter and find_spec("ipywidgets") is not None)
+
+
 @contextmanager
 def show_progress() -> Iterator[None]:
-    """A line for each `core.progress.track` that runs inside, on a terminal only; gone at the end.
+    """A line for each `core.progress.track` that runs inside, gone at the end; where `redraws`.
 
     Inside another one nothing more is opened.
     """
-    if open_bar.get() is not None or not console().is_terminal:
+    if open_bar.get() is not None or not redraws(console()):
         yield
         return
     columns = BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
@@ -51,10 +57,11 @@ def show_progress() -> Iterator[None]:
 
 @contextmanager
 def progress_bar(label: str, total: int, done: int, show: bool | None) -> Iterator[Progress]:
-    """A progress bar with one task; by default (None) on a terminal only."""
-    hidden = not (console().is_terminal if show is None else show)
+    """A progress bar with one task; by default (None) where `redraws`."""
+    here = console()
+    hidden = not (redraws(here) if show is None else show)
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(label, *columns, console=console(), disable=hidden) as bar:
+    with Progress(label, *columns, console=here, disable=hidden) as bar:
         bar.add_task("", total=total, completed=done)
         yield bar
 

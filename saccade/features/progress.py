@@ -42,7 +42,7 @@ def say_start(writer: StoreWriter, seconds: float, device: str) -> None:
 
 
 def extraction_bar(writer: StoreWriter, show: bool | None) -> AbstractContextManager[Progress]:
-    """A progress bar over the images; by default (None) on a terminal only."""
+    """A progress bar over the images; by default (None) where it `redraws`."""
     return progress_bar("extracting", writer.header.rows, writer.done, show)
 
 

@@ -178,7 +178,7 @@ class ExtractSettings(Settings):
     image_root: Path | None = None
     """Where the images are now, if they have moved."""
     progress: bool | None = None
-    """Show a bar; by default on a terminal only."""
+    """Show a bar; by default on a terminal, and in a notebook with ipywidgets."""
 
     @field_validator("shard")
     @classmethod

@@ -56,7 +56,7 @@ class Answer(NamedTuple):
 
     def __repr__(self) -> str:
         ranked = ", ".join(f"{text[:40]!r} {share:.3f}" for text, share in self.top[:3])
-        return f"Answer({ranked}{_said_of_maps(self.attention, self.map_kind)})"
+        return f"Answer({ranked}{_maps_in_words(self.attention, self.map_kind)})"
 
     def _repr_html_(self) -> str:
         from saccade.inference.display import html_of  # noqa: PLC0415 - drawing is slow to import
@@ -106,7 +106,7 @@ class GeneratedCaption(NamedTuple):
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= SHORT else f"{self.text[:SHORT]}..."
         maps = [word.attention for word in self.words if word.attention is not None]
-        said = _said_of_maps(np.stack(maps) if maps else None, self.map_kind)
+        said = _maps_in_words(np.stack(maps) if maps else None, self.map_kind)
         return f"GeneratedCaption({text!r}, log_probability={self.log_probability:.2f}{said})"
 
     def _repr_html_(self) -> str:
@@ -120,7 +120,7 @@ class GeneratedCaption(NamedTuple):
         return png_of(of_caption(self), self.image)
 
 
-def _said_of_maps(maps: np.ndarray | None, kind: MapKind) -> str:
+def _maps_in_words(maps: np.ndarray | None, kind: MapKind) -> str:
     return "" if maps is None else f", {kind} {maps.shape[0]} x {maps.shape[1]}"
 
 

@@ -104,7 +104,7 @@ class ListOptions(TypedDict, total=False):
     batch_size: int
     """Images that are encoded at once; by default 32."""
     progress: bool | None
-    """Show a bar; by default on a terminal or in a notebook, where there are several batches."""
+    """Show a bar; by default where it can move and there are several batches."""
 
 
 class Run:

@@ -25,7 +25,7 @@ def say_start(count: int, done: int, of: str, device: str) -> None:
 
 
 def prediction_bar(count: int, done: int, show: bool | None) -> AbstractContextManager[Progress]:
-    """A progress bar over the predictions; by default (None) on a terminal only."""
+    """A progress bar over the predictions; by default (None) where it `redraws`."""
     return progress_bar("predicting", count, done, show)
 
 

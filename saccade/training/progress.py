@@ -14,6 +14,7 @@ from torch import nn
 
 from saccade.checks.machine import run_bytes
 from saccade.config import Recipe
+from saccade.core.console import redraws
 from saccade.core.formatting import duration, printable
 from saccade.core.language import translated
 from saccade.core.run_files import selection_score
@@ -118,7 +119,7 @@ def _labels_line(row: Mapping[str, Any]) -> str:
 
 
 class TrainingView:
-    """A progress bar on a terminal, while `bar` is entered; one line per epoch everywhere."""
+    """A progress bar, where it `redraws`, while `bar` is entered; one line per epoch everywhere."""
 
     GPU_EVERY_SECONDS = 1.0
 
@@ -144,7 +145,7 @@ class TrainingView:
             TextColumn("{task.fields[details]}"),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not redraws(console),
         )
         for remark in filter(None, remarks):
             self.say(remark)
