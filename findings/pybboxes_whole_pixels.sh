@@ -2,7 +2,7 @@
 # A box in COCO's form, whose numbers have a part behind the point, made into YOLO's relative numbers by
 # pybboxes: it is rounded to whole pixels first, though both forms hold fractions.
 #
-# Package:  pybboxes 0.2.0 with numpy 2.3.4 (Python 3.11).
+# Package:  pybboxes 0.2.0 with numpy 1.24.2, else without its dependencies (Python 3.11).
 # Guessed:  COCO to YOLO and back gives the same box to a hundredth of a pixel.
 # Seen:     [0.6, 0.4, 3.3, 4.4] in an image of 640 x 480 becomes the relative form of [1, 0, 3, 4], and
 #           comes back so; the overlap (IoU) with the box that went in is 0.65.
@@ -12,7 +12,7 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet "pybboxes==0.2.0" "numpy==2.3.4"
+"$folder/venv/bin/pip" install --quiet --no-deps "pybboxes==0.2.0" "numpy==1.24.2"
 cd "$folder"
 "$folder/venv/bin/python" - <<'PYTHON'
 import pybboxes

@@ -219,14 +219,16 @@ def test_what_cannot_go_on_is_not_told_to(monkeypatch, capsys):
     assert told.endswith(": saccade evaluate run\n"), "but to begin again"
 
 
-@pytest.mark.parametrize("kind", ["models", "recipes", "sources", "metrics"])
+@pytest.mark.parametrize("kind", ["models", "recipes", "sources", "metrics", "scorers"])
 def test_lists_have_a_line_for_everything(kind):
     from saccade.datasets.catalogue import SOURCES
     from saccade.metrics.catalogue import METRICS
+    from saccade.metrics.scorers import SCORERS
     from saccade.models.catalogue import MODELS
     from saccade.recipes.catalogue import RECIPES
 
     tables = {"models": MODELS, "recipes": RECIPES, "sources": SOURCES, "metrics": METRICS}
+    tables["scorers"] = SCORERS
     names = [line.split()[0] for line in saccade("list", kind).splitlines()]
     assert names == list(tables[kind])
 
