@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,7 +21,7 @@ from saccade.features.extract import extract
 from saccade.features.on_ray import extract_on_ray
 
 IMAGES, PROCESSES, BACKBONE = 2100, 4, "timm:test_resnet"
-SETTINGS = {"weights": "random", "size": 64, "name": "net"}
+SETTINGS: dict[str, Any] = {"weights": "random", "size": 64, "name": "net"}
 
 
 def _data(folder: Path) -> Path:
