@@ -18,7 +18,7 @@ pytest.importorskip("uvicorn", reason="saccade[serve] is not installed")
 
 from saccade.inference.predictor import load
 from saccade.serve import schemas
-from saccade.serve.batcher import Batcher, Kind
+from saccade.serve.batcher import Batcher, Kind, came
 from saccade.serve.security import Token
 from tests.servers import (
     CAPTION,
@@ -273,10 +273,10 @@ def test_what_takes_too_long_is_given_up_and_not_begun(service):
     sizes = batches_of(service)
 
     async def ask():
-        async with client_of(make_app(service, timeout=0.3)) as client:
-            async with busy(service):
-                late = await asking(client, png(3))
-            await asyncio.sleep(0.1)
+        async with client_of(make_app(service, timeout=0.3)) as client, busy(service):
+            late = await asking(client, png(3))
+            await soon(lambda: not service.queue.taken)
+        async with client_of(make_app(service)) as client:
             return late, await asking(client, png(4))
 
     late, next_one = asyncio.run(ask())
@@ -302,6 +302,27 @@ def test_the_error_of_one_fails_no_other_of_its_batch():
     one, error, two = asyncio.run(work())
     assert (one, two) == (10, 2)
     assert isinstance(error, ZeroDivisionError)
+
+
+def test_the_oldest_request_goes_on_before_later_ones_begin():
+    async def work():
+        batcher, done = Batcher(), []
+
+        async def request(number):
+            came.set(float(number))
+            for stage in ("encode", "answer"):
+                kind = Kind(stage, ())
+                await batcher.submit(
+                    kind, lambda items: done.extend(items) or items, 2, (stage, number)
+                )
+
+        await asyncio.gather(*map(request, range(6)))
+        batcher.close()
+        return done
+
+    done = asyncio.run(work())
+    assert done[:2] == [("encode", 0), ("encode", 1)]
+    assert max(done.index(("answer", n)) for n in range(4)) < done.index(("encode", 4))
 
 
 def test_fifty_clients_that_hang_up_leave_nothing_behind(service):

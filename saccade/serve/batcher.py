@@ -1,18 +1,22 @@
 """Batches of the work of several requests, for the one thread that runs the models.
 
-Work waits in the order in which it came. Whenever the thread is free, it takes the oldest piece and
-those behind it of the same kind: so the busier the server, the larger the batches, and alone a
-piece never waits for others. A piece whose future is cancelled before it has begun is left out.
+Whenever the thread is free, it takes the piece of the oldest request and the next oldest of the
+same kind. So the busier the server, the larger the batches; alone a piece never waits for others;
+and a request whose image is encoded does not wait for the images of all later ones. A piece whose
+future is cancelled before it has begun is left out.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 Compute = Callable[[list[Any]], Sequence[Any]]
 """From items of one kind to a result for each."""
+
+came: ContextVar[float] = ContextVar("came", default=0.0)
+"""When the request came that the running task works for, by a clock that only goes forward."""
 
 
 class Kind(NamedTuple):
@@ -29,7 +33,12 @@ class _Piece(NamedTuple):
     compute: Compute
     size: int
     item: Any
+    since: float
     result: "asyncio.Future[Any]"
+
+
+def _age(piece: _Piece) -> float:
+    return piece.since
 
 
 class Batcher:
@@ -37,7 +46,7 @@ class Batcher:
 
     def __init__(self, observe: Callable[[str, int], None] = lambda _name, _size: None) -> None:
         """`observe` is told the name of the work and the size of each batch."""
-        self._waiting: deque[_Piece] = deque()
+        self._waiting: list[_Piece] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._running: asyncio.Task[None] | None = None
         self._observe = observe
@@ -49,7 +58,7 @@ class Batcher:
     async def submit(self, kind: Kind, compute: Compute, size: int, item: Any) -> Any:
         """The result of `compute` for an item, in a batch of at most `size` of its kind."""
         result = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Piece(kind, compute, size, item, result))
+        self._waiting.append(_Piece(kind, compute, size, item, came.get(), result))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
         return await result
@@ -68,19 +77,11 @@ class Batcher:
 
     def _next_batch(self) -> list[_Piece]:
         """The oldest piece and those of its kind, taken out of what waits; empty for none."""
-        batch, others = list[_Piece](), deque[_Piece]()
-        while self._waiting:
-            piece = self._waiting.popleft()
-            if piece.result.done():
-                continue
-            first = batch[0] if batch else piece
-            if piece.kind != first.kind:
-                others.append(piece)
-                continue
-            batch.append(piece)
-            if len(batch) == first.size:
-                break
-        self._waiting = others + self._waiting
+        waiting = sorted((one for one in self._waiting if not one.result.done()), key=_age)
+        batch = [one for one in waiting if one.kind == waiting[0].kind]
+        batch = batch[: batch[0].size] if batch else []
+        taken = {id(one) for one in batch}
+        self._waiting = [one for one in waiting if id(one) not in taken]
         return batch
 
     async def _done(self, batch: Sequence[_Piece]) -> bool:

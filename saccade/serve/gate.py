@@ -13,6 +13,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from saccade.serve.batcher import came
 from saccade.serve.refusals import Refusal
 from saccade.serve.requests import MAX_BODY
 from saccade.serve.security import HEADERS, Doorkeeper
@@ -41,6 +42,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         began, started = time.perf_counter(), False
+        came.set(began)
 
         async def answer(message: Message) -> None:
             nonlocal started

@@ -111,7 +111,7 @@ def _parts(body: bytes, boundary: bytes) -> list[tuple[str, str, bytes]]:
     parts: list[tuple[dict[str, str], bytearray]] = []
     header, value, ended = bytearray(), bytearray(), list[bool]()
 
-    def begin() -> None:
+    def add_part() -> None:
         if len(parts) == MAX_PARTS:
             hint = "Send the image, and each question once."
             raise Refusal(413, f"the form has more than {MAX_PARTS} parts", hint)
@@ -125,7 +125,7 @@ def _parts(body: bytes, boundary: bytes) -> list[tuple[str, str, bytes]]:
     parser = MultipartParser(
         boundary,
         {
-            "on_part_begin": begin,
+            "on_part_begin": add_part,
             "on_part_data": lambda data, start, end: parts[-1][1].extend(data[start:end]),
             "on_header_field": lambda data, start, end: header.extend(data[start:end]),
             "on_header_value": lambda data, start, end: value.extend(data[start:end]),

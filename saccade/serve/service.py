@@ -63,11 +63,8 @@ class Service:
         self, run: ServedRun, name: str, compute: Compute, item: Any, *key: Any
     ) -> Any:
         """A piece of a run's work, together with that of other requests."""
-        kind, size = (
-            Kind(name, (run.name, *key)),
-            run.batch_size * (QUESTIONS if name == "answer" else 1),
-        )
-        return await self.batcher.submit(kind, compute, size, item)
+        size = run.batch_size * (QUESTIONS if name == "answer" else 1)
+        return await self.batcher.submit(Kind(name, (run.name, *key)), compute, size, item)
 
     async def ask(
         self, run: ServedRun, data: bytes, questions: Sequence[str], top: int, *, maps: bool
