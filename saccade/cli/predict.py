@@ -242,7 +242,8 @@ def _explain_captions(
 
         refuse_replacing(out, images)
         opened = load(run, device)
-        written = opened.explain(images[0], beam_size=beam_size)
+        encoded = opened.encode(images[0])
+        written = opened.explain(encoded, beam_size=beam_size)
         save_png(out, draw_caption(opened, images[0], written))
         found = {"image": images[0], "caption": written.text, "drawn": out}
         return app.Result([found], [written.text or NO_WORDS])

@@ -124,10 +124,12 @@ def explain_image(
     run: Run, image: Path, out: Path, question: str | None = None, beam_size: int | None = None
 ) -> Path:
     """The same with a run that is loaded."""
+    run.check_question(question)
+    encoded = run.encode(image)
     if question is not None:
-        pixels = draw_answer(run, image, question, run.explain(image, question))
+        pixels = draw_answer(run, image, question, run.explain(encoded, question))
     else:
-        pixels = draw_caption(run, image, run.explain(image, beam_size=beam_size))
+        pixels = draw_caption(run, image, run.explain(encoded, beam_size=beam_size))
     out.parent.mkdir(parents=True, exist_ok=True)
     save_png(out, pixels)
     return out
