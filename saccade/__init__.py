@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         prepare,
         push_to_hub,
         score,
+        serve,
         sweep,
         train,
     )
@@ -44,6 +45,7 @@ __all__ = [
     "prepare",
     "push_to_hub",
     "score",
+    "serve",
     "sweep",
     "train",
 ]

@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from saccade.core.tasks import TaskName
     from saccade.data.checks import Finding
     from saccade.data.records import Split
+    from saccade.features.settings import ExtractSettings
     from saccade.inference.predictor import Run
     from saccade.interop.export import Exported
     from saccade.interop.prediction_ids import OnExtra, OnMissing
     from saccade.recipes.advice import Advice
-    from saccade.serve.server import Server
+    from saccade.server.server import Server
     from saccade.training.loggers import MakeLogger
 
 OnFault = Literal["refuse", "drop", "keep"]
@@ -101,7 +102,7 @@ class TrainOptions(CheckOptions, total=False):
 
 
 class ServeOptions(TypedDict, total=False):
-    """Options of `serve`, described at `saccade.serve.settings.ServeSettings`."""
+    """Options of `serve`, described at `saccade.server.settings.ServeSettings`."""
 
     host: str
     port: int
@@ -230,21 +231,7 @@ def extract(
         message = "address and processes are those of a Ray cluster"
         raise BadConfig(message, hint="Give the engine ray, too, or leave them out.")
     _check_data(data)
-    given = {name: value for name, value in options.items() if value is not None}
-    if recipe is not None:
-        from saccade.recipes.load import load_recipe
-
-        wanted = load_recipe(recipe).input_features.model_dump(exclude_none=True)
-        given["options"] = {**wanted.pop("options"), **options.get("options", {})}
-        given = {**wanted, **given}
-    if (backbone is None) == (recipe is None):
-        hint = "Give one of them, such as backbone='timm:resnet50'."
-        raise BadConfig("extract takes either a backbone or a recipe", hint=hint)
-    from saccade.core.settings import checked_settings
-    from saccade.features.settings import ExtractSettings, check_backbone
-
-    settings = checked_settings(ExtractSettings, "extract", **{"backbone": backbone, **given})
-    check_backbone(settings.backbone)
+    settings = _extract_settings(backbone, recipe, options)
     check_device(settings.device)
     from saccade.data.checks import refuse_wrong_root
     from saccade.data.folder import DataFolder
@@ -1056,7 +1043,7 @@ def serve(
         MissingWeights: The weights of a run's backbone are not at hand.
 
     Example:
-        >>> server = saccade.api.serve("run", port=0, device="cpu", ready=lambda one: one.stop())
+        >>> server = saccade.serve("run", port=0, device="cpu", ready=lambda one: one.stop())
         >>> server.accepted
         0
     """
@@ -1070,12 +1057,34 @@ def serve(
     for package in ("uvicorn", "fastapi", "prometheus_client", "python_multipart"):
         require_package(package, "serve", "a server needs packages that are not installed")
     from saccade.core.settings import checked_settings
-    from saccade.serve.settings import ServeSettings
+    from saccade.server.settings import ServeSettings
 
     settings = checked_settings(ServeSettings, "serve", **options)
-    from saccade.serve.start import serve as start
+    from saccade.server.start import serve as start
 
     return start(folders, settings, ready)
+
+
+def _extract_settings(
+    backbone: str | None, recipe: "str | Path | Recipe | None", options: ExtractOptions
+) -> "ExtractSettings":
+    """The settings of an extraction by a backbone, or by what a recipe was made for."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if recipe is not None:
+        from saccade.recipes.load import load_recipe
+
+        wanted = load_recipe(recipe).input_features.model_dump(exclude_none=True)
+        given["options"] = {**wanted.pop("options"), **options.get("options", {})}
+        given = {**wanted, **given}
+    if (backbone is None) == (recipe is None):
+        hint = "Give one of them, such as backbone='timm:resnet50'."
+        raise BadConfig("extract takes either a backbone or a recipe", hint=hint)
+    from saccade.core.settings import checked_settings
+    from saccade.features.settings import ExtractSettings, check_backbone
+
+    settings = checked_settings(ExtractSettings, "extract", **{"backbone": backbone, **given})
+    check_backbone(settings.backbone)
+    return settings
 
 
 def _check_data(data: str | Path) -> None:

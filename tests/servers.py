@@ -12,11 +12,11 @@ from PIL import Image
 from saccade.api import extract
 from saccade.features.images import decode_image  # noqa: F401 - imported before threads start
 from saccade.inference.predictor import load
-from saccade.serve.app import create_app
-from saccade.serve.runs import ServedRun
-from saccade.serve.security import Doorkeeper
-from saccade.serve.server import Server, listen
-from saccade.serve.service import Service
+from saccade.server.app import create_app
+from saccade.server.runs import ServedRun
+from saccade.server.security import Doorkeeper
+from saccade.server.server import Server, listen
+from saccade.server.service import Service
 from tests.worlds import make_world, write_untrained_run
 
 VQA, CAPTION = "show-ask-attend-answer-small", "show-attend-tell-small"

@@ -17,6 +17,7 @@ from tests.worlds import make_world
 FUNCTIONS = (
     *("prepare", "extract", "advise", "train", "average", "ensemble", "evaluate", "score"),
     *("load", "from_pretrained", "push_to_hub", "predict", "explain", "export", "compare", "sweep"),
+    "serve",
 )
 
 
@@ -24,7 +25,7 @@ def test_the_examples_of_the_docstrings_run(tmp_path, monkeypatch):
     """In the order of a project, each on what the ones before have made."""
     monkeypatch.chdir(tmp_path)
     names = {"saccade": saccade, "Path": Path}
-    for function in (*FUNCTIONS, "serve"):
+    for function in FUNCTIONS:
         examples = doctest.DocTestParser().get_examples(getattr(api, function).__doc__)
         assert examples, function
         for example in examples:
@@ -38,8 +39,7 @@ def test_the_examples_of_the_docstrings_run(tmp_path, monkeypatch):
 
 def test_what_is_offered_is_listed_and_explained():
     assert set(FUNCTIONS) < set(dir(saccade))
-    assert "serve" not in dir(saccade)  # there the name is the room's
-    for name in (*FUNCTIONS, "serve"):
+    for name in FUNCTIONS:
         function = getattr(api, name)
         for section in ("Args:", "Returns:", "Raises:", "Example:"):
             assert section in function.__doc__, name

@@ -17,9 +17,9 @@ pytest.importorskip("fastapi", reason="saccade[serve] is not installed")
 pytest.importorskip("uvicorn", reason="saccade[serve] is not installed")
 
 from saccade.inference.predictor import load
-from saccade.serve import schemas
-from saccade.serve.batcher import Batcher, Kind, came
-from saccade.serve.security import Token
+from saccade.server import schemas
+from saccade.server.batcher import Batcher, Kind, came
+from saccade.server.security import Token
 from tests.servers import (
     CAPTION,
     QUESTION,

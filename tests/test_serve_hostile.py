@@ -14,7 +14,7 @@ pytest.importorskip("uvicorn", reason="saccade[serve] is not installed")
 
 from PIL import Image
 
-from saccade.serve.requests import MAX_BODY, MAX_IMAGE
+from saccade.server.requests import MAX_BODY, MAX_IMAGE
 from tests.servers import CAPTION, QUESTION, VQA, client_of, make_app, make_service, png, write_runs
 
 BOUNDARY = "b0undary"

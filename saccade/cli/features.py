@@ -32,6 +32,17 @@ BackboneOption = Annotated[
         help="timm:NAME, see: saccade list backbones; transformers:NAME of a ViT; or pixels."
     ),
 ]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Instead: torchvision:NAME, whose boxes are kept; see: saccade list backbones "
+        "'torchvision:*'."
+    ),
+]
+SizeOption = Annotated[int | None, typer.Option(help="Side of the network's input, in pixels.")]
+BatchOption = Annotated[
+    int | None, typer.Option(min=1, help="Images at once; default: 32 on a GPU, 8 on a CPU.")
+]
 ResizeOption = Annotated[
     Literal["squash", "shorter_side", "inside", "crop"] | None,
     typer.Option(help="crop cuts the middle out of the image as it is."),
@@ -56,6 +67,10 @@ EngineOption = Annotated[
     Literal["none", "ray"],
     typer.Option(help="What spreads the work over processes and machines."),
 ]
+AddressOption = Annotated[
+    str | None, typer.Option(help="Of a running Ray cluster; by default one is started here.")
+]
+ProcessesOption = Annotated[int | None, typer.Option(min=1, help="Of the engine ray; default: 2.")]
 NumbersOption = Annotated[
     Literal["float16", "float32"] | None, typer.Option(help="float16, but uint8 for pixels.")
 ]
@@ -65,20 +80,12 @@ NumbersOption = Annotated[
 def extract(
     data: app.DataFolderArgument,
     backbone: BackboneOption = None,
-    detector: Annotated[
-        str | None,
-        typer.Option(
-            help="Instead: torchvision:NAME, whose boxes are kept; see: saccade list backbones "
-            "'torchvision:*'."
-        ),
-    ] = None,
+    detector: DetectorOption = None,
     recipe: ForOption = None,
     weights: Annotated[str, typer.Option(help="hub, random, a file, or a ViT's folder.")] = "hub",
     option: app.OptionsOption = None,
     name: Annotated[str | None, typer.Option(help="Of the store; default: network-size.")] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Side of the network's input, in pixels.")
-    ] = None,
+    size: SizeOption = None,
     resize: ResizeOption = None,
     resize_to: Annotated[int | None, typer.Option(help="Shorter side before the crop.")] = None,
     mean: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,
@@ -88,19 +95,13 @@ def extract(
     augment: AugmentOption = None,
     shard: ShardOption = None,
     dtype: NumbersOption = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images at once; default: 32 on a GPU, 8 on a CPU.")
-    ] = None,
+    batch_size: BatchOption = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 0,
     image_root: Annotated[Path | None, typer.Option(help="Where the images are now.")] = None,
     device: app.DeviceOption = "auto",
     engine: EngineOption = "none",
-    address: Annotated[
-        str | None, typer.Option(help="Of a running Ray cluster; by default one is started here.")
-    ] = None,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Of the engine ray; by default 2.")
-    ] = None,
+    address: AddressOption = None,
+    processes: ProcessesOption = None,
 ) -> app.Result:
     """Encode every image once with a frozen network."""
     from saccade.api import extract as make

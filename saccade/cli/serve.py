@@ -10,7 +10,7 @@ from saccade.cli import app
 from saccade.core.errors import STOPPED
 
 if TYPE_CHECKING:
-    from saccade.serve.server import Server
+    from saccade.server.server import Server
 
 commands = app.CommandTable()
 

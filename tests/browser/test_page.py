@@ -17,7 +17,7 @@ from PIL import Image
 pytest.importorskip("fastapi", reason="saccade[serve] is not installed")
 pytest.importorskip("uvicorn", reason="saccade[serve] is not installed")
 
-from saccade.serve.security import Token
+from saccade.server.security import Token
 from saccade.viz.attention import heat_map, overlay
 from tests.browser.image_samples import an_image, upload
 from tests.servers import make_service, running
@@ -26,7 +26,7 @@ SHOTS = Path(__file__).parent / "screenshots"
 """Git ignores them; they are there to be looked at."""
 MAP = "canvas[data-shown]:not([data-shown=''])"
 WORDS = json.loads(
-    (Path(__file__).parents[2] / "saccade/serve/page/words.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[2] / "saccade/server/page/words.json").read_text(encoding="utf-8")
 )
 LONG = {"timeout": 60_000}
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError, create_model
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from saccade.serve.refusals import Refusal, plain
+from saccade.server.refusals import Refusal, plain
 
 MAX_IMAGE = 20_000_000
 """Bytes of an image file."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from saccade.core.errors import BadConfig
-from saccade.serve.refusals import Refusal, plain
+from saccade.server.refusals import Refusal, plain
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 """Hosts to listen on that need no token: only this machine reaches them."""

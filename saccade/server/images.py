@@ -17,8 +17,8 @@ from PIL import Image
 from saccade.core.errors import BadImage
 from saccade.data.image_files import decoding
 from saccade.inference.predictor import EncodedImage
-from saccade.serve.batcher import Batcher, Kind
-from saccade.serve.runs import Pixels, ServedRun
+from saccade.server.batcher import Batcher, Kind
+from saccade.server.runs import Pixels, ServedRun
 
 MAX_SCANNED = 10**9
 """Pixels times scans of a JPEG: each scan of a progressive one goes over all pixels again, so a

@@ -13,11 +13,11 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from saccade.serve.batcher import came
-from saccade.serve.refusals import Refusal
-from saccade.serve.requests import MAX_BODY
-from saccade.serve.security import HEADERS, Doorkeeper
-from saccade.serve.service import Service
+from saccade.server.batcher import came
+from saccade.server.refusals import Refusal
+from saccade.server.requests import MAX_BODY
+from saccade.server.security import HEADERS, Doorkeeper
+from saccade.server.service import Service
 
 OPEN = ("/healthz", "/readyz")
 """Paths that need no token, beside the page: it has nothing secret, and asks for the token."""

@@ -7,9 +7,9 @@ that come early wait.
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from saccade.serve.security import Doorkeeper, check_origins, find_token
-from saccade.serve.server import Server, listen
-from saccade.serve.settings import ServeSettings
+from saccade.server.security import Doorkeeper, check_origins, find_token
+from saccade.server.server import Server, listen
+from saccade.server.settings import ServeSettings
 
 CPU_BATCH, GPU_BATCH = 8, 32
 
@@ -17,16 +17,16 @@ CPU_BATCH, GPU_BATCH = 8, 32
 def serve(
     runs: Mapping[str, Path], settings: ServeSettings, ready: Callable[[Server], None]
 ) -> Server:
-    """Serve runs until the server is stopped: see `saccade.api.serve`."""
+    """Serve runs until the server is stopped: see `saccade.serve`."""
     token = find_token(settings.host, settings.token_file)
     origins = check_origins(settings.allow_origins)
     doorkeeper = Doorkeeper([settings.host, *settings.allow_hosts], origins, token)
     with listen(settings.host, settings.port) as socket:
         # Imported here: the refusals above need none of it.
         from saccade.inference.predictor import load  # noqa: PLC0415
-        from saccade.serve.app import create_app  # noqa: PLC0415
-        from saccade.serve.runs import ServedRun  # noqa: PLC0415
-        from saccade.serve.service import Service  # noqa: PLC0415
+        from saccade.server.app import create_app  # noqa: PLC0415
+        from saccade.server.runs import ServedRun  # noqa: PLC0415
+        from saccade.server.service import Service  # noqa: PLC0415
 
         loaded = []
         for name, path in runs.items():

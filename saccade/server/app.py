@@ -13,12 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from saccade.serve import schemas
-from saccade.serve.gate import Gate
-from saccade.serve.refusals import Refusal
-from saccade.serve.requests import read_request
-from saccade.serve.security import Doorkeeper
-from saccade.serve.service import Service
+from saccade.server import schemas
+from saccade.server.gate import Gate
+from saccade.server.refusals import Refusal
+from saccade.server.requests import read_request
+from saccade.server.security import Doorkeeper
+from saccade.server.service import Service
 
 PAGE = Path(__file__).parent / "page"
 SHARED_STYLE = Path(__file__).parents[1] / "viz" / "style.css"

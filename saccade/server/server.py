@@ -13,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from saccade.core.errors import BadConfig
 
 if TYPE_CHECKING:
-    from saccade.serve.service import Service
+    from saccade.server.service import Service
 
 MAX_HEADERS = 32 * 1024
 """Bytes of a request's head."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from saccade.serve.refusals import busy
+from saccade.server.refusals import busy
 
 MEMORY = 0.9
 """Weight of what was before in the mean seconds of a place."""

@@ -7,12 +7,12 @@ from typing import Any
 
 from saccade.core.errors import SaccadeError
 from saccade.core.tasks import TaskName
-from saccade.serve.batcher import Batcher, Compute, Kind
-from saccade.serve.images import ImageCache, KnownImage
-from saccade.serve.metrics import Metrics
-from saccade.serve.queue import Queue
-from saccade.serve.refusals import Refusal, plain, refusal_of
-from saccade.serve.runs import Asked, ServedRun
+from saccade.server.batcher import Batcher, Compute, Kind
+from saccade.server.images import ImageCache, KnownImage
+from saccade.server.metrics import Metrics
+from saccade.server.queue import Queue
+from saccade.server.refusals import Refusal, plain, refusal_of
+from saccade.server.runs import Asked, ServedRun
 
 QUESTIONS = 8
 """Questions in a batch for each image in one: they are much less work."""
