@@ -97,8 +97,8 @@ class TrainOptions(CheckOptions, total=False):
     """After so many of training and validation the run ends, as after its last epoch; the members
     of an ensemble have equal parts of them."""
     loggers: "Sequence[str | MakeLogger]"
-    """Programs that are given settings and numbers: "tensorboard", a plugin's name, `module:NAME`,
-    or a function that makes one of a `saccade.training.loggers.LoggedRun`; none by default."""
+    """Who is given settings and numbers, by default nobody. A logger is "tensorboard", the name of
+    a plugin, `module:NAME`, or a function of a `saccade.training.loggers.LoggedRun`."""
 
 
 class ServeOptions(TypedDict, total=False):
