@@ -22,7 +22,7 @@ from itertools import count, repeat
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 from PIL import Image
 
@@ -115,7 +115,7 @@ async def load(
 def asking(image: bytes) -> bytes:
     """A request about an image, as it goes over the wire."""
     files, data = {"image": ("a.jpg", image, "image/jpeg")}, {"question": QUESTION}
-    request = httpx.Request("POST", "http://localhost/v1/ask", files=files, data=data)
+    request = httpx2.Request("POST", "http://localhost/v1/ask", files=files, data=data)
     body = request.read()
     headers = {"Host": "localhost", "Content-Length": str(len(body))}
     headers["Content-Type"] = request.headers["Content-Type"]

@@ -5,7 +5,7 @@ import io
 import threading
 from contextlib import contextmanager
 
-import httpx
+import httpx2
 import numpy as np
 from PIL import Image
 
@@ -63,8 +63,8 @@ def make_app(service, *, token=None, hosts=(), origins=(), timeout=20.0):
 
 def client_of(app, **options):
     """A client that calls an application without a socket."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://localhost", **options)
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://localhost", **options)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 import saccade
 
 ROOT = Path(saccade.__file__).parent
-PAGE = ROOT / "serve" / "page"
+PAGE = ROOT / "server" / "page"
 TABLE = json.loads((PAGE / "words.json").read_text(encoding="utf-8"))
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in sorted(PAGE.glob("*.js"))}
 INDEX = (PAGE / "index.html").read_text(encoding="utf-8")

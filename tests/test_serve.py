@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 pytest.importorskip("fastapi", reason="saccade[serve] is not installed")
@@ -353,7 +353,7 @@ def test_fifty_clients_that_hang_up_leave_nothing_behind(service):
         work.result(20)
         until(lambda: not server.server_state.connections)
         assert (service.queue.taken, len(service.batcher), service.images._coming) == (0, 0, {})
-        assert httpx.get(f"{server.address}readyz").status_code == HTTPStatus.OK
+        assert httpx2.get(f"{server.address}readyz").status_code == HTTPStatus.OK
     assert sizes == [], "work that nobody waits for is not done"
 
 
@@ -362,11 +362,11 @@ def test_stopping_under_load_loses_nothing_that_was_accepted(service):
     found, stop = [], threading.Event()
 
     def ask(address):
-        with httpx.Client(base_url=address) as client:
+        with httpx2.Client(base_url=address) as client:
             while not stop.is_set():
                 try:
                     found.append(asking(client, image).status_code)
-                except httpx.ConnectError:  # it listens no more
+                except httpx2.ConnectError:  # it listens no more
                     return
 
     with running(service) as server:
