@@ -42,7 +42,7 @@ def _kill_one(shards: Path, killed: list[str]) -> None:
     """Kill a process of Ray as soon as a shard has its first chunk."""
     while not killed:
         time.sleep(0.1)
-        begun = [one for one in shards.glob("*/manifest.jsonl") if one.stat().st_size]
+        begun = [one for one in shards.glob("*/*/manifest.jsonl") if one.stat().st_size]
         listed = subprocess.run(["ps", "axww", "-o", "pid,args"], capture_output=True, check=True)
         at_work = [line.split() for line in listed.stdout.decode().splitlines() if "ray::" in line]
         at_work = [line for line in at_work if "ShardExtractor" in " ".join(line)]
