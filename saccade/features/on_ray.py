@@ -5,7 +5,8 @@ machine that dies costs the chunk that it was making: its shard is gone on with 
 """
 
 import logging
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,7 @@ from saccade.core.tables import optional_package
 from saccade.data.folder import DataFolder
 from saccade.features.extract import extract
 from saccade.features.settings import ExtractSettings
-from saccade.features.shards import merge_shards
-from saccade.features.store_writer import CHUNK
+from saccade.features.shards import merge_shards, rows_of_chunk
 
 SHARDS = 4
 """Shards for each process, at least: the last ones to end should not wait long for each other."""
@@ -54,13 +54,13 @@ def extract_on_ray(
         raise BadConfig("ray makes all shards itself", location="--shard", hint="Leave it out.")
     folder = DataFolder(Path(data).absolute(), image_root=chosen.image_root)
     rows = len(folder.images()) * chosen.views
-    batch_size = chosen.batch_size or CHUNK
-    count = max(min(processes * SHARDS, rows // max(CHUNK // batch_size * batch_size, 1)), 1)
+    chunks = -(-rows // rows_of_chunk(chosen.batch_size or 1))  # defaults divide a chunk, as 1 does
+    count = max(min(processes * SHARDS, chunks), 1)
     shards = [{"shard": f"{number}/{count}"} for number in range(1, count + 1)]
     on_gpu = choose_device(chosen.device).type == "cuda"
     given = {name: value for name, value in chosen if name not in ("shard", "progress")}
     processes = min(processes, count)
-    with closing(_Cluster(ray, address, processes)):
+    with _cluster(ray, address, processes):
         # An actor that dies is started again, and its shard given to it or to another.
         made = ray.data.from_items(shards, override_num_blocks=count).map(
             ShardExtractor,
@@ -76,23 +76,21 @@ def extract_on_ray(
     return merge_shards(paths)
 
 
-class _Cluster:
+@contextmanager
+def _cluster(ray: Any, address: str | None, processes: int) -> Iterator[None]:
     """A connection to a Ray cluster; one that was started here is ended with it."""
-
-    def __init__(self, ray: Any, address: str | None, processes: int) -> None:
-        self._ray = ray
-        # Of a cluster that runs already the number of processors is its own.
-        where = {"address": address} if address else {"address": "local", "num_cpus": processes}
-        try:
-            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
-        except Exception as error:  # Ray raises plain ones
-            hint = "Give the address of a running cluster, such as HOST:6379, or auto on its head."
-            message = f"cannot be reached ({error})"
-            raise BadConfig(message, location=address or "ray", hint=hint) from None
-
-    def close(self) -> None:
-        """Leave the cluster."""
-        self._ray.shutdown()
+    # Of a cluster that runs already the number of processors is its own.
+    where = {"address": address} if address else {"address": "local", "num_cpus": processes}
+    try:
+        ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises plain ones
+        hint = "Give the address of a running cluster, such as HOST:6379, or auto on its head."
+        message = f"cannot be reached ({error})"
+        raise BadConfig(message, location=address or "ray", hint=hint) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def _own(error: BaseException) -> BaseException:

@@ -17,6 +17,7 @@ from saccade.core.files import link_or_copy
 from saccade.features.store import Shard, StoreHeader, complete_header
 from saccade.features.store_format import (
     BACKBONE,
+    MAKE_AGAIN,
     Chunk,
     checksum,
     open_array,
@@ -28,12 +29,17 @@ FOLDER = "shards"
 """Beside the stores of a data folder."""
 
 
+def rows_of_chunk(batch_size: int) -> int:
+    """The rows after which an extraction in batches of that size closes a chunk."""
+    return max(CHUNK // batch_size, 1) * batch_size
+
+
 def shard_of(text: str, rows: int, batch_size: int) -> Shard:
     """The shard that `3/16` means of a store of `rows` rows. Raises BadConfig where there are fewer
     chunks than shards.
     """
     number, of = map(int, text.split("/"))
-    chunk = max(CHUNK // batch_size, 1) * batch_size
+    chunk = rows_of_chunk(batch_size)
     chunks = -(-rows // chunk)
     if of > chunks:
         message = f"{rows:,} images are {chunks:,} chunks of {chunk}, too few for {of:,} shards"
@@ -157,7 +163,7 @@ def _chunks(
     path: Path, header: StoreHeader, done: int
 ) -> Iterator[tuple[Chunk, dict[str, np.ndarray]]]:
     """The chunks of a shard behind the first `done` rows of the whole store, with their rows."""
-    hint = f"Delete the folder and make it again: {header.command}"
+    hint = MAKE_AGAIN.format(header.command)
     arrays = {name: open_array(path, name, *one, hint) for name, one in header.columns().items()}
     for chunk in read_chunks(path):
         if header.first_row + chunk.start < done:

@@ -51,7 +51,6 @@ REFUSALS = {
 """Statuses of refusals, as OpenAPI tells them."""
 OF_ANY = (400, 401, 403, 421)
 """Refusals that a request without a body may get."""
-AT = {"vqa": "/v1/ask", "caption": "/v1/caption"}
 
 Reader = Callable[[str, bytes], Awaitable[dict[str, Any]]]
 

@@ -46,8 +46,8 @@ class Service:
     def find(self, name: str | None, task: TaskName | None = None) -> ServedRun:
         """A run by name; without one the first of the task. Raises Refusal."""
         if name is None:
-            fitting = (run for run in self.runs.values() if task in (None, run.task))
-            if (run := next(fitting, None)) is not None:
+            of_task = (run for run in self.runs.values() if task in (None, run.task))
+            if (run := next(of_task, None)) is not None:
                 return run
             does = {"vqa": "answers questions", "caption": "writes captions"}[task or "vqa"]
             raise Refusal(404, f"no run here {does}", "See /v1/runs.", "run")

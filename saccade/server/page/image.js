@@ -4,7 +4,7 @@ import { Refusal } from "./api.js";
 import { draw } from "./examples.js";
 import { text } from "./words.js";
 
-const LONGEST = [480, 720]; // least and most pixels of the copy that maps are drawn on
+const SIDE = [480, 720]; // least and most pixels of the copy that maps are drawn on
 const DICOM = /\.(dcm|dicom)$/i;
 
 /**
@@ -33,8 +33,8 @@ export function fileOf(transfer) {
 async function pictureOf(blob) {
   const bitmap = await createImageBitmap(blob).catch(() => null);
   if (!bitmap) return null;
-  const longest = Math.max(bitmap.width, bitmap.height);
-  const scaling = Math.min(Math.max(longest, LONGEST[0]), LONGEST[1]) / longest;
+  const side = Math.max(bitmap.width, bitmap.height);
+  const scaling = Math.min(Math.max(side, SIDE[0]), SIDE[1]) / side;
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(Math.round(bitmap.width * scaling), 1);
   canvas.height = Math.max(Math.round(bitmap.height * scaling), 1);
