@@ -29,7 +29,7 @@ FINDING = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # of a session, its running event loop would meet other tests' own
 def browser():
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed here: make test-browser installs it")
@@ -40,7 +40,7 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def runs(tmp_path_factory, browser):
     """Run folders by name: untrained, but with all that the page shows."""
     root = tmp_path_factory.mktemp("page")
@@ -66,7 +66,7 @@ def runs(tmp_path_factory, browser):
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(runs):
     from tests.servers import make_service, running
 
@@ -77,7 +77,7 @@ def address(runs):
         yield server.address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def axe(tmp_path_factory, browser):
     """The source of axe-core, which is not ours to keep: from npm, for this time."""
     folder = tmp_path_factory.mktemp("axe")
