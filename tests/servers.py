@@ -88,3 +88,17 @@ def running(service, **options):
             server.stop()
             thread.join(20)
             assert not thread.is_alive()
+
+
+async def soon(condition):
+    """Wait until something is so; the test fails where it never is."""
+    for _ in range(400):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it never came to be")
+
+
+def until(condition):
+    """The same without an event loop."""
+    asyncio.run(soon(condition))

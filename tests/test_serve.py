@@ -29,6 +29,8 @@ from tests.servers import (
     make_service,
     png,
     running,
+    soon,
+    until,
     write_runs,
 )
 
@@ -54,8 +56,8 @@ class Blocker:
     def __init__(self):
         self.begun, self.free = threading.Event(), threading.Event()
 
-    def work(self, service):
-        return service.batcher.submit(Kind("blocker", ()), self._wait, 1, None)
+    async def work(self, service):
+        return await service.batcher.submit(Kind("blocker", ()), self._wait, 1, None)
 
     def _wait(self, items):
         self.begun.set()
@@ -74,20 +76,6 @@ async def busy(service):
     finally:
         blocker.free.set()
         await work
-
-
-async def soon(condition):
-    """Wait until something is so; the test fails where it never is."""
-    for _ in range(400):
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it never came to be")
-
-
-def until(condition):
-    """The same without an event loop."""
-    asyncio.run(soon(condition))
 
 
 def batches_of(service):

@@ -4,8 +4,12 @@ import asyncio
 import base64
 import io
 import json
+import socket
 import struct
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -14,8 +18,20 @@ pytest.importorskip("uvicorn", reason="saccade[serve] is not installed")
 
 from PIL import Image
 
+from saccade.server import server as server_module
 from saccade.server.requests import MAX_BODY, MAX_IMAGE
-from tests.servers import CAPTION, QUESTION, VQA, client_of, make_app, make_service, png, write_runs
+from tests.servers import (
+    CAPTION,
+    QUESTION,
+    VQA,
+    client_of,
+    make_app,
+    make_service,
+    png,
+    running,
+    until,
+    write_runs,
+)
 
 BOUNDARY = "b0undary"
 
@@ -291,3 +307,82 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(service):
 
     told, compressed, streamed = asyncio.run(send())
     assert (told.status_code, compressed.status_code, streamed.status_code) == (413, 415, 413)
+
+
+def told(address, *pieces, pause=0.0):
+    """What a server answers, until it closes, to bytes that come piece by piece."""
+    host, port = address.removeprefix("http://").removesuffix("/").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        found = b""
+        with suppress(ConnectionError):
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(pause)
+            while more := connection.recv(65536):
+                found += more
+    return found.partition(b"\r\n")[0].decode()
+
+
+ALIVE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+CLOSE = b"Connection: close\r\n\r\n"
+REFUSED = ("", "HTTP/1.1 400 Bad Request")  # closed: what was refused may still be on its way
+
+
+@pytest.fixture
+def server(service, monkeypatch):
+    monkeypatch.setattr(server_module, "HEAD_SECONDS", 0.4)
+    with running(service, timeout=1.0) as server:
+        yield server
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "without an end"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"X-Long: " + b"a" * 40_000 + b"\r\n",
+        b"X-Many: a\r\n" * 4000,
+        b"Cookie: " + b"a=b; " * 8000 + b"\r\n",
+    ],
+    ids=["one", "many", "cookie"],
+)
+def test_a_head_of_many_bytes_is_refused(server, head, cut):
+    assert told(server.address, ALIVE + head, b"" if cut else CLOSE) in REFUSED
+    assert told(server.address, ALIVE + CLOSE) == "HTTP/1.1 200 OK"
+
+
+def test_a_long_address_is_refused(server):
+    assert told(server.address, b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\n" + CLOSE) in REFUSED
+
+
+@pytest.mark.parametrize("before", [b"", ALIVE + b"\r\n"], ids=["first", "second"])
+@pytest.mark.parametrize("slow", [ALIVE, b"\r\n" * 40], ids=["letters", "empty lines"])
+def test_a_head_that_comes_slowly_holds_no_connection(server, before, slow):
+    """A byte at a time: its connection is closed, and others are served meanwhile."""
+    began = time.perf_counter()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(
+            told, server.address, before, *(bytes([byte]) for byte in slow), pause=0.05
+        )
+        assert told(server.address, ALIVE + CLOSE) == "HTTP/1.1 200 OK"
+        waiting.result()
+    assert time.perf_counter() - began < 0.05 * len(slow) + 1
+    until(lambda: not server.server_state.connections)
+
+
+def test_a_body_that_comes_slowly_is_refused_in_time(server):
+    head = b"POST /v1/ask HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    pieces = [b"{"] * 60
+    found = told(server.address, head + b"Content-Length: 100\r\n\r\n", *pieces, pause=0.05)
+    assert found in ("", "HTTP/1.1 408 Request Timeout")
+    until(lambda: not server.server_state.connections)
+
+
+def test_a_body_in_very_many_pieces_is_no_head(server):
+    """Bytes of a body that came with the head, or before the next one, count for no head."""
+    body = base64.b64encode(png(1, (300, 200))).decode()
+    sent = json.dumps({"image": body, "questions": [QUESTION]}).encode()
+    assert len(sent) > server_module.MAX_HEADERS
+    head = b"POST /v1/ask HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(sent)}\r\n".encode()
+    ask = head + b"\r\n" + sent
+    assert told(server.address, ask, ask, head + CLOSE + sent) == "HTTP/1.1 200 OK"

@@ -1,5 +1,6 @@
 """The server's process: its socket, its limits for connections, and how it stops."""
 
+import asyncio
 import errno
 import socket
 from collections.abc import Callable
@@ -8,18 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from saccade.core.errors import BadConfig
+from saccade.server.requests import MAX_BODY
 
 if TYPE_CHECKING:
     from saccade.server.service import Service
 
 MAX_HEADERS = 32 * 1024
 """Bytes of a request's head."""
+MAX_MESSAGE = 2 * MAX_BODY
+"""Bytes of a whole request: its body, and what it may be cut into."""
 MAX_CONNECTIONS = 512
 HEAD_SECONDS = 10
-"""In which the first request's head must have come."""
+"""In which a request's head must have come."""
 IDLE_SECONDS = 15
 """After which a connection without a request is closed."""
 GRACE_SECONDS = 0.3
@@ -57,21 +61,70 @@ def listen(host: str, port: int) -> socket.socket:
         raise BadConfig(message, location=location, hint=hint) from None
 
 
-class Connection(H11Protocol):
-    """A connection that does not wait for ever for the head of its first request, and that stays
-    open for a moment when the server stops: a request may be on its way.
+class Connection(HttpToolsProtocol):
+    """A connection with limits of bytes and seconds for what comes before a request's body, which
+    the parser has not; it stays open for a moment when the server stops: a request may be on its
+    way.
     """
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.loop.call_later(HEAD_SECONDS, self._close_if_idle)
+        self._in_head, self._size, self._fields = True, 0, 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        self._size += len(data)
+        super().data_received(data)
+        if self._size > (MAX_HEADERS if self._in_head else MAX_MESSAGE):
+            self.send_400_response("The request is too large.")
+        elif self._in_head and self._size:
+            self._await_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._fields = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count_fields(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._count_fields(name + value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head, self._size = True, 0
+        super().on_message_complete()
 
     def shutdown(self) -> None:
         self.loop.call_later(GRACE_SECONDS, super().shutdown)
 
-    def _close_if_idle(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
-            self.timeout_keep_alive_handler()
+    def _count_fields(self, given: bytes) -> None:
+        """Count what came of a head, which may lie in one piece with its body."""
+        self._fields += len(given)
+        if self._fields > MAX_HEADERS:
+            raise ValueError("the head is too large")  # the parser refuses the request with 400
+
+    def _await_head(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._close_late)
+
+    def _close_late(self) -> None:
+        self._deadline = None
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+        else:  # the head of a next request may wait for the response to this one
+            self._await_head()
 
 
 class Server(uvicorn.Server):
@@ -92,7 +145,6 @@ class Server(uvicorn.Server):
             server_header=False,
             proxy_headers=False,
             limit_concurrency=MAX_CONNECTIONS,
-            h11_max_incomplete_event_size=MAX_HEADERS,
             timeout_keep_alive=IDLE_SECONDS,
             # All that was accepted ends within its own time: to come, and to be answered.
             timeout_graceful_shutdown=int(2 * timeout) + 5,
