@@ -4,6 +4,7 @@ The socket is there before the runs are loaded: a port that is taken is told at 
 that come early wait.
 """
 
+import gc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -36,8 +37,13 @@ def serve(
         service = Service(loaded, queue=settings.queue, cache=settings.cache)
         app = create_app(service, doorkeeper, origins, settings.timeout)
         server = Server(app, service, socket, settings.timeout)
+        # What is there now stays: without this, the garbage collector looks through the network
+        # and all libraries again and again, a fifth of the time of a request.
+        gc.collect()
+        gc.freeze()
         try:
             server.serve_until_stopped(ready)
         finally:
+            gc.unfreeze()
             service.close()
     return server
