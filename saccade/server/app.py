@@ -1,21 +1,21 @@
 """The application of `saccade serve`: its addresses, and what is done at each."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from saccade.server import schemas
-from saccade.server.gate import Gate
-from saccade.server.refusals import Refusal
+from saccade.server.gate import Gate, Reader, json_response
+from saccade.server.refusals import Refusal, failure
 from saccade.server.requests import read_request
 from saccade.server.security import Doorkeeper
 from saccade.server.service import Service
@@ -52,8 +52,6 @@ REFUSALS = {
 OF_ANY = (400, 401, 403, 421)
 """Refusals that a request without a body may get."""
 
-Reader = Callable[[str, bytes], Awaitable[dict[str, Any]]]
-
 
 def create_app(
     service: Service, doorkeeper: Doorkeeper, origins: Sequence[str], timeout: float
@@ -73,9 +71,9 @@ def create_app(
     app.add_exception_handler(HTTPException, _not_found)
     app.add_exception_handler(Exception, _failed)
     _add_state(app, service)
-    _add_work(app, service)
+    readers = _add_work(app, service)
     _add_page(app)
-    gate = Gate(app, service, doorkeeper, timeout)
+    gate = Gate(app, readers, service, doorkeeper, timeout)
     if not origins:
         return gate
     headers = ["Authorization", "Content-Type"]
@@ -98,16 +96,11 @@ async def _not_found(request: Request, error: Exception) -> Response:
 
 
 async def _failed(_request: Request, _error: Exception) -> Response:
-    """A defect of ours: its trace is in the server's log alone."""
-    return Refusal(500, "the server failed", "Its log says more.").response()
+    return failure().response()
 
 
 def _responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {one: {"model": schemas.Error, "description": REFUSALS[one]} for one in statuses}
-
-
-def _json(value: Any) -> JSONResponse:
-    return JSONResponse(value, headers={"Cache-Control": "no-store"})
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
@@ -116,19 +109,19 @@ def _add_state(app: FastAPI, service: Service) -> None:
     @app.get("/v1/runs", response_model=schemas.Runs, responses=_responses(*OF_ANY))
     async def runs() -> Response:
         """The runs that are served."""
-        return _json({"runs": service.facts})
+        return json_response({"runs": service.facts})
 
     @app.get("/healthz", response_model=schemas.Health, responses=_responses(400, 403, 421))
     async def healthz() -> Response:
         """The server is alive."""
-        return _json({"status": "ok"})
+        return json_response({"status": "ok"})
 
     @app.get("/readyz", response_model=schemas.Health, responses=_responses(400, 403, 421, 503))
     async def readyz() -> Response:
         """The server takes requests: its runs are loaded, and it is not stopping."""
         if service.stopping:
             raise Refusal(503, "the server stops", "Ask another one.")
-        return _json({"status": "ok"})
+        return json_response({"status": "ok"})
 
     about = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 
@@ -138,8 +131,8 @@ def _add_state(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
 
-def _add_work(app: FastAPI, service: Service) -> None:
-    """Answers, captions and explanations."""
+def _add_work(app: FastAPI, service: Service) -> dict[str, Reader]:
+    """Answers, captions and explanations: what reads a request at each address."""
 
     async def ask(content_type: str, body: bytes) -> dict[str, Any]:
         """Answer questions about an image."""
@@ -169,6 +162,7 @@ def _add_work(app: FastAPI, service: Service) -> None:
             raise Refusal(422, "the run answers questions", "Give it a question.", "questions")
         return found | {"grid": run.run.grid}
 
+    readers: dict[str, Reader] = {}
     for path, read, tasks, model in (
         ("/v1/ask", ask, ["vqa"], schemas.Answers),
         ("/v1/caption", caption, ["caption"], schemas.Caption),
@@ -185,6 +179,8 @@ def _add_work(app: FastAPI, service: Service) -> None:
             fields = schemas.AskFields if task == "vqa" else schemas.CaptionFields
             variants.append(schemas.variant(fields, names, by_default=task == tasks[0]))
         _add_post(app, path, read, schemas.body_schema(variants), model)
+        readers[path] = read
+    return readers
 
 
 def _add_post(
@@ -192,7 +188,7 @@ def _add_post(
 ) -> None:
     async def answer(request: Request) -> Response:
         content_type = request.headers.get("content-type", "")
-        return _json(await read(content_type, await request.body()))
+        return json_response(await read(content_type, await request.body()))
 
     app.post(
         path,

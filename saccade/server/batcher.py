@@ -55,13 +55,13 @@ class Batcher:
         """Pieces of work that have not begun."""
         return sum(not piece.result.done() for piece in self._waiting)
 
-    async def submit(self, kind: Kind, compute: Compute, size: int, item: Any) -> Any:
+    def submit(self, kind: Kind, compute: Compute, size: int, item: Any) -> "asyncio.Future[Any]":
         """The result of `compute` for an item, in a batch of at most `size` of its kind."""
         result = asyncio.get_running_loop().create_future()
         self._waiting.append(_Piece(kind, compute, size, item, came.get(), result))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        return await result
+        return result
 
     def close(self) -> None:
         """End the thread when its batch is done."""

@@ -1,20 +1,25 @@
 """The gate before the application: what a request must be before any of it is parsed.
 
-Checks headers, takes a place in the queue, reads the body under limits of bytes and time, runs the
-application under the deadline, and ends it where the client has gone. Every response leaves with
-the security headers, and is counted.
+Checks headers, takes a place in the queue, reads the body under limits of bytes and time, runs what
+answers under the deadline, and ends it where the client has gone. Every response leaves with the
+security headers, and is counted.
+
+Questions, captions and explanations are answered from here: the layers of FastAPI around a route,
+which describes them, take as long as an answer about a known image.
 """
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from saccade.server.batcher import came
-from saccade.server.refusals import Refusal
+from saccade.server.refusals import Refusal, failure
 from saccade.server.requests import MAX_BODY
 from saccade.server.security import HEADERS, Doorkeeper
 from saccade.server.service import Service
@@ -27,14 +32,30 @@ DRAIN_SECONDS = 1.0
 """So long the rest of a refused body is read and forgotten: a client that is still sending could
 not read the refusal otherwise."""
 
+Reader = Callable[[str, bytes], Awaitable[dict[str, Any]]]
+"""From the content type and the body of a request to what it gets."""
+_OF_ALL = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+
+
+def json_response(value: Any) -> JSONResponse:
+    """A response of now, which nobody keeps."""
+    return JSONResponse(value, headers={"Cache-Control": "no-store"})
+
 
 class Gate:
     """ASGI middleware around the whole application."""
 
     def __init__(
-        self, app: ASGIApp, service: Service, doorkeeper: Doorkeeper, timeout: float
+        self,
+        app: ASGIApp,
+        readers: Mapping[str, Reader],
+        service: Service,
+        doorkeeper: Doorkeeper,
+        timeout: float,
     ) -> None:
-        self._app, self._service, self._doorkeeper = app, service, doorkeeper
+        """`readers` answer what is posted, by path; `app` does all else."""
+        self._app, self._readers = app, readers
+        self._service, self._doorkeeper = service, doorkeeper
         self._timeout, self._held = timeout, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,11 +69,9 @@ class Gate:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
+                message["headers"] = [*message["headers"], *_OF_ALL]
                 if self._service.stopping:
-                    headers["Connection"] = "close"
+                    message["headers"].append((b"connection", b"close"))
                 self._count(scope, message["status"], time.perf_counter() - began)
             await send(message)
 
@@ -69,12 +88,17 @@ class Gate:
         except Refusal as refusal:
             if not started:
                 await refusal.response()(scope, receive, answer)
+        except Exception:
+            if not started:
+                await failure().response()(scope, receive, answer)
+            raise  # into the log
         finally:
             self._held -= len(body)
 
     def _count(self, scope: Scope, status: int | str, seconds: float) -> None:
-        route = scope.get("route")
-        path = getattr(route, "path", "other")  # of the route, or any address would be a new label
+        path = scope["path"]
+        if path not in self._readers:  # of the route, or any address would be a new label
+            path = getattr(scope.get("route"), "path", "other")
         metrics = self._service.metrics
         metrics.requests.labels(path, status).inc()
         metrics.seconds.labels(path).observe(seconds)
@@ -126,24 +150,34 @@ class Gate:
         """Run the application until it has answered, the client has gone, or the time is up."""
         given = [{"type": "http.request", "body": body, "more_body": False}]
         leaving = asyncio.create_task(_gone(receive))
+        limit = asyncio.timeout(self._timeout)
 
         async def replay() -> Message:
             return given.pop() if given else await asyncio.shield(leaving)
 
-        answering = asyncio.ensure_future(self._app(scope, replay, send))
+        def give_up(leaving: "asyncio.Task[Message]") -> None:
+            with suppress(RuntimeError):  # the application has ended in the same moment
+                if not leaving.cancelled():
+                    limit.reschedule(0)
+
+        leaving.add_done_callback(give_up)
         try:
-            first = asyncio.FIRST_COMPLETED
-            await asyncio.wait({answering, leaving}, timeout=self._timeout, return_when=first)
-            is_gone = leaving.done()
-            answering.cancel()  # if it has not ended: its work is dropped where it has not begun
-            with suppress(asyncio.CancelledError):
-                await answering
-            if answering.cancelled() and not is_gone:
+            async with limit:  # at its end, work is dropped where it has not begun
+                if scope["method"] == "POST" and scope["path"] in self._readers:
+                    content_type = Headers(scope=scope).get("content-type", "")
+                    found = await self._readers[scope["path"]](content_type, body)
+                    await json_response(found)(scope, replay, send)
+                else:
+                    await self._app(scope, replay, send)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            if not leaving.done():
                 message = f"there was no answer within {self._timeout:g} s"
                 after = {"Retry-After": "1"}
-                raise Refusal(503, message, "Send it again after a while.", headers=after)
+                hint = "Send it again after a while."
+                raise Refusal(503, message, hint, headers=after) from None
         finally:
-            answering.cancel()
             leaving.cancel()
 
 

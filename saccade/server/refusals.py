@@ -41,6 +41,11 @@ def busy(seconds: float) -> Refusal:
     return Refusal(429, "the queue is full", "Send it again after a while.", headers=after)
 
 
+def failure() -> Refusal:
+    """A refusal for a defect of ours: its trace is in the server's log alone."""
+    return Refusal(500, "the server failed", "Its log says more.")
+
+
 def plain(text: Any, length: int = 60) -> str:
     """The beginning of what a client sent, as letters that can stand in a message."""
     return ascii(str(text)[:length])[1:-1]

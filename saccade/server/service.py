@@ -1,7 +1,7 @@
 """What requests share: the runs, the queue, the batches, the images, the measurements."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any
 
@@ -59,12 +59,12 @@ class Service:
             raise Refusal(422, "the run is of the other task", f"Use it at {path}.", "run")
         return run
 
-    async def submit(
+    def submit(
         self, run: ServedRun, name: str, compute: Compute, item: Any, *key: Any
-    ) -> Any:
+    ) -> "asyncio.Future[Any]":
         """A piece of a run's work, together with that of other requests."""
         size = run.batch_size * (QUESTIONS if name == "answer" else 1)
-        return await self.batcher.submit(Kind(name, (run.name, *key)), compute, size, item)
+        return self.batcher.submit(Kind(name, (run.name, *key)), compute, size, item)
 
     async def ask(
         self, run: ServedRun, data: bytes, questions: Sequence[str], top: int, *, maps: bool
@@ -77,6 +77,7 @@ class Service:
                 raise refusal_of(error, f"questions.{number}") from None
         with self.queue.place(len(questions)):
             image = await self._encoded(run, data)
+            work: list[Awaitable[Any]]
             if maps:
                 work = [self._explain(run, image, one, None, top) for one in questions]
             else:
