@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -18,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count, repeat
+from itertools import count, cycle, repeat
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import numpy as np
 from PIL import Image
 
 QUESTION = "is there a fracture?"
+ROUNDS = 3
 
 
 @contextmanager
@@ -61,28 +63,22 @@ def photos(folder: Path) -> Iterator[bytes]:
         yield changed.getvalue() + n.to_bytes(4, "big")  # decoders stop at the end mark
 
 
-def one_by_one(run: Path, images: list[bytes], seconds: float) -> dict[str, float]:
-    """Questions of one program: each about another image, and all about one that is encoded."""
-    import saccade  # noqa: PLC0415
-
-    model = saccade.load(run, "cpu")
-    cached = model.encode(images[0])
-    found = {}
-    for name, given in (
-        ("distinct", lambda n: images[n % len(images)]),
-        ("cached", lambda _: cached),
-    ):
-        model.ask(given(0), QUESTION)
-        began, n = time.perf_counter(), 0
-        while (taken := time.perf_counter() - began) < seconds:
-            model.ask(given(n), QUESTION)
-            n += 1
-        found[name] = n / taken
-    return found
+def one_by_one(model: Any, given: Iterator[Any], seconds: float) -> float:
+    """Questions a second of one program, each about the next image."""
+    model.ask(next(given), QUESTION)
+    began, n = time.perf_counter(), 0
+    while (taken := time.perf_counter() - began) < seconds:
+        model.ask(next(given), QUESTION)
+        n += 1
+    return n / taken
 
 
 async def load(
-    address: str, clients: int, requests: Iterator[bytes], seconds: float, limit: int
+    address: str,
+    clients: int,
+    requests: Iterator[bytes],
+    seconds: float = math.inf,
+    limit: float = math.inf,
 ) -> dict[str, Any]:
     """Clients that send one request after another, until the time or the number is reached.
 
@@ -128,38 +124,60 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("run", type=Path)
     parser.add_argument("images", type=Path)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=60, help="of load, for each kind of it")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--requests", type=int, default=20_000, help="over which memory is watched")
     given = parser.parse_args()
-    several, alone = given.clients, 1
-    source = photos(given.images)
+    import saccade  # noqa: PLC0415 - the help needs none of it
+
+    model, source = saccade.load(given.run, "cpu"), photos(given.images)
     pool = [next(source) for _ in range(64)]
-    found: dict[str, Any] = {"one_by_one": one_by_one(given.run, pool, given.seconds / 4)}
+    known, kept = repeat(asking(pool[0])), repeat(model.encode(pool[0]))
+    part = given.seconds / ROUNDS
     # Made before the clock runs: on few cores the clients' work is the server's loss.
-    most = round(2 * found["one_by_one"]["distinct"] * given.seconds) + several
-    fresh = iter([asking(next(source)) for _ in range(3 * most)])
-    known = repeat(asking(pool[0]))
-    with server(given.run, several) as (address, process):
+    most = 3 * round(one_by_one(model, cycle(pool), 3) * given.seconds) + 2 * given.clients
+    fresh = map(asking, [next(source) for _ in range(most)])
+    rounds: list[dict[str, Any]] = []
+    with server(given.run, given.clients) as (address, process):
 
-        def measure(clients: int, requests: Iterator[bytes], limit: int = 10**9) -> dict[str, Any]:
-            seconds = given.seconds if limit == 10**9 else 3600
-            return asyncio.run(load(address, clients, requests, seconds, limit))
+        def measure(clients: int, requests: Iterator[bytes], **limits: Any) -> dict[str, Any]:
+            return asyncio.run(load(address, clients, requests, **limits))
 
-        for name, clients, requests in (
-            ("distinct", several, fresh),
-            ("distinct_one_client", alone, fresh),
-            ("cached_one_client", alone, known),
-            ("cached", several, known),
-        ):
-            found[name] = measure(clients, requests)
-            print(name, found[name], file=sys.stderr)
-        found["memory_mb"] = [round(memory(process), 1)]
+        for _ in range(ROUNDS):  # sides in turn: machines are not as fast in every minute
+            rounds.append(
+                {
+                    "distinct_one_by_one": one_by_one(model, cycle(pool), part / 4),
+                    "distinct": measure(given.clients, fresh, seconds=part),
+                    "cached_one_by_one": one_by_one(model, kept, part / 4),
+                    "cached": measure(given.clients, known, seconds=part),
+                    "cached_one_client": measure(1, known, seconds=part / 4),
+                }
+            )
+            print(json.dumps(rounds[-1]), file=sys.stderr)
+        megabytes = [round(memory(process), 1)]
         for _ in range(4):
-            measure(several, known, given.requests // 4)
-            found["memory_mb"].append(round(memory(process), 1))
-            print(found["memory_mb"], file=sys.stderr)
-    print(json.dumps(found, indent=2))
+            measure(given.clients, known, limit=given.requests // 4)
+            megabytes.append(round(memory(process), 1))
+    print(
+        json.dumps({"rounds": rounds, "ratios": ratios(rounds), "memory_mb": megabytes}, indent=2)
+    )
+
+
+def ratios(rounds: list[dict[str, Any]]) -> dict[str, float]:
+    """Medians over rounds of what the load of many clients is to each yardstick."""
+
+    def median(many: str, few: str) -> float:
+        def rate(found: Any) -> float:
+            return float(found["a_second"] if isinstance(found, dict) else found)
+
+        return round(float(np.median([rate(one[many]) / rate(one[few]) for one in rounds])), 2)
+
+    return {
+        "distinct / one by one in one program": median("distinct", "distinct_one_by_one"),
+        "cached / one by one in one program": median("cached", "cached_one_by_one"),
+        "cached / one client of the server": median("cached", "cached_one_client"),
+        "cached / distinct": median("cached", "distinct"),
+    }
 
 
 if __name__ == "__main__":
