@@ -27,6 +27,7 @@ NAMES = (
     "losses",
     "ray",
     "onnx",
+    "onnx_example",
     "fuzz",
 )
 STATE = Path(".proofs")
