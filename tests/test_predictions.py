@@ -502,6 +502,17 @@ def test_ask_takes_several_images_and_questions_and_those_of_the_input(made, tmp
     assert "question" in saccade_("ask", made / "vqa", first, second, status=1)[1]
 
 
+def test_the_command_line_tells_programs_what_python_does(made):
+    """The server's answers are held against `to_dict`, too: see test_serve.py."""
+    (first,) = images_of(made, 1)
+    answer = saccade.load(made / "vqa").ask(first, QUESTION, top=3).to_dict()
+    (told,) = json.loads(saccade_("ask", made / "vqa", first, QUESTION, "--json", "--top", 3)[0])
+    assert told == {"image": str(first), "question": QUESTION, **json.loads(json.dumps(answer))}
+    caption = saccade.load(made / "caption").caption(first).to_dict()
+    (told,) = json.loads(saccade_("caption", made / "caption", first, "--json")[0])
+    assert told == {"image": str(first), **json.loads(json.dumps(caption))}
+
+
 def test_ask_tells_what_the_prior_alone_would_answer(made, tmp_path):
     write_untrained_run(DataFolder(made / "data"), "auto-vqa", tmp_path / "run")
     (first,) = images_of(made, 1)
@@ -516,7 +527,7 @@ def test_ask_tells_what_the_prior_alone_would_answer(made, tmp_path):
     given = "ask", tmp_path / "run", first, QUESTION
     assert "\nWithout the image: " in saccade_(*given, "--top", 2)[0]
     (told,) = json.loads(saccade_(*given, "--json", "--top", 2)[0])
-    assert told["without_image"] == told["answers"]
+    assert told["prior"] == told["top"]
     assert "Without the image" not in saccade_("ask", made / "vqa", first, QUESTION)[0]
 
 

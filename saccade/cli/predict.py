@@ -2,11 +2,11 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from os.path import exists
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -82,7 +82,8 @@ def ask(
                             yield f"{image}: {question}"
                         with attempt():
                             answer = opened.ask(encoded, question, top=top)
-                            found.append({"image": image, "question": question, **_data(answer)})
+                            about = {"image": image, "question": question}
+                            found.append(about | answer.to_dict())
                             yield from _lines(answer)
         if explain is not None:
             from saccade.inference.explain import draw_answer
@@ -93,16 +94,6 @@ def ask(
             save_png(explain, draw_answer(opened, images[0], questions[0], answer))
 
     return app.Result(found, lines())
-
-
-def _data(answer: "Answer") -> dict[str, object]:
-    """An answer for programs."""
-
-    def ranked(some: Iterable[tuple[str, float]]) -> list[dict[str, object]]:
-        return [{"answer": text, "probability": share} for text, share in some]
-
-    prior = {} if answer.prior is None else {"without_image": ranked(answer.prior)}
-    return {"answers": ranked(answer.top), "unknown": list(answer.unknown), **prior}
 
 
 def _lines(answer: "Answer") -> Iterator[str]:
@@ -210,11 +201,12 @@ def caption(
                     encoded = opened.encode(file)
                     if samples:
                         texts = opened.sample(encoded, samples, seed=seed, **options)
+                        told: list[dict[str, Any]] = [{"text": text} for text in texts]
                     else:
-                        texts = [opened.caption(encoded, beam_size=beam_size).text]
-                    for text in texts:
-                        found.append({"image": file, "caption": text})
-                        shown = text or NO_WORDS
+                        told = [opened.caption(encoded, beam_size=beam_size).to_dict()]
+                    for one in told:
+                        found.append({"image": file, **one})
+                        shown = one["text"] or NO_WORDS
                         yield shown if len(files) == 1 else f"{file}: {shown}"
 
     return app.Result(found, lines())

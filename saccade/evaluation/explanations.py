@@ -304,7 +304,7 @@ def _described(example: Example, prediction: Prediction, revision: str | None) -
         "answer": text,
         "confidence": prediction.top[0][1],
         "top": prediction.top,
-        **({} if prediction.prior is None else {"without_image": prediction.prior}),
+        **({} if prediction.prior is None else {"prior": prediction.prior}),
         "ground_truth": people,
         "accuracy": accuracy,
     }
