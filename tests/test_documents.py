@@ -45,6 +45,13 @@ def test_a_translation_says_which_version_it_follows(chinese):
     assert f"对应 saccade {saccade.__version__}" in text
 
 
+@pytest.mark.parametrize("chinese", [chinese for _, chinese in BOTH])
+def test_a_paragraph_of_chinese_is_one_line(chinese):
+    """Browsers show a line's end as a blank, and Chinese has none."""
+    text = prose((ROOT / chinese).read_text(encoding="utf-8"))
+    assert not re.findall("[\u3001-\u303f\u4e00-\u9fff\uff01-\uff65]\n[\u4e00-\u9fff].*", text)
+
+
 def test_the_site_is_built_without_a_warning(tmp_path):
     """Every page stands in the tree and every link leads somewhere; docstrings are read, too.
 
