@@ -1,5 +1,6 @@
 """A demonstration of a few dozen images: everything is made, and nothing else is touched."""
 
+import csv
 import html
 import json
 import re
@@ -104,6 +105,60 @@ def test_commands_about_the_demonstration_work_as_they_are_written(made, monkeyp
         assert re.search(f"^{form}", shown, re.M)
         assert re.search(f"^{form}", printed, re.M)
     assert (made.parent / "looked.png").exists() == (page == "docs/tutorial.md")
+
+
+ELSEWHERE = {
+    "serve": "it goes on until it is stopped: test_serve.py",
+    "sweep": "it needs its file: test_sweep.py",
+}
+"""Commands of the block that this test leaves to others."""
+ADDED = {
+    "extract": "--backbone timm:test_resnet --weights random --size 64 --resize squash",
+    "train": "--minutes 0.1",
+}
+"""What stands for an evening and a network: weights by chance and a few seconds."""
+
+
+def test_the_readmes_way_with_own_images_works_as_it_is_written(made, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    shutil.copytree(made / "shapes/images", "my-folder/images")
+    images = {}
+    for split in ("train", "val", "test"):
+        asked, answered = (
+            json.loads((made / "shapes" / name.format(split)).read_text())
+            for name in ("v2_OpenEnded_{}_questions.json", "v2_{}_annotations.json")
+        )
+        for one, two in zip(asked["questions"], answered["annotations"], strict=True):
+            images.setdefault(one["image_id"], []).append(
+                (one["question"], two["multiple_choice_answer"])
+            )
+    drawn = json.loads((made / "shapes/dataset_shapes.json").read_text())["images"]
+    names = {one["cocoid"]: one["filename"] for one in drawn}
+    with open("my-folder/table.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["image", "question", "answer"])
+        table.writerows((names[i], *pair) for i, pairs in images.items() for pair in pairs)
+    for place, name in (("photo.jpg", 0), ("photos/a.jpg", 1), ("photos/b.jpg", 2)):
+        Image.open(made / "shapes/images" / sorted(names.values())[name]).save(place)
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"\.venv/bin/activate\n(.*?)```", text, re.S)
+    done = []
+    for line in block.splitlines():
+        words = shlex.split(line, comments=True)[1:]
+        if words[0] == "extract":
+            words = words[: words.index("--for")]
+        if words[0] not in ELSEWHERE:
+            done.append([*words, *shlex.split(ADDED.get(words[0], ""))])
+    assert len(done) >= 10
+    for words in done:
+        if words[0] == "compare":
+            shutil.copytree("runs/mine", "runs/other")
+        told = forked(lambda words=words: app(words, prog_name="saccade"))
+        assert told.returncode == 0, f"{words}: {told.stderr}"
+    for made_file in ("explained/index.html", "answers.csv", "onnx/model.onnx", "report.html"):
+        assert (tmp_path / made_file).exists()
 
 
 def test_the_python_of_the_readme_works_as_it_is_written(made, monkeypatch):
