@@ -1,11 +1,12 @@
-"""Faithfulness of every system: no benchmark of time, but the table of docs/measured/faithfulness.md.
+"""Faithfulness of every system: the tables of docs/measured/faithfulness.md, no benchmark of time.
 
     python -m benchmarks.faithfulness FOLDER [RECIPE ...]
-    python -m benchmarks.faithfulness FOLDER --real rad-images flickr
+    python -m benchmarks.faithfulness FOLDER --real [rad-images|flickr ...]
 
-Draws Shapes in FOLDER, trains its backbone and the small recipe of each system (or those named), seed
-1, and measures the maps of the test split; what is there already is not made again. `--real` takes
-the data folders of `benchmarks.small_data` and the recipes that it documents, on the validation split.
+Draws Shapes in FOLDER, trains its backbone and the small recipe of each system (or of those that
+are named), seed 1, and measures the maps of the test split; what is there is not made again.
+`--real` trains a recipe on data folders of `benchmarks.small_data`; these are measured on the
+validation split.
 """
 
 import sys

@@ -283,7 +283,7 @@ class _Measure:
         log_p, first = self._hidden(self.run.model, batch, target, hide.flatten(0, 1))
         p = log_p.exp().view(size, -1)
         middle = p[:, 2:].view(inner.shape[:-1])
-        whole, nothing = (p[:, n, None, None].expand(middle.shape[:2]) for n in (0, 1))
+        whole, nothing = (p[:, n, None].expand(middle.shape[:2]) for n in (0, 1))
         deletion = torch.cat([whole[..., None], middle[:, :, 0], nothing[..., None]], dim=-1)
         insertion = torch.cat([nothing[..., None], middle[:, :, 1], whole[..., None]], dim=-1)
         first = first.view(size, -1)[:, 2:].view(inner.shape[:-1])[:, :, 0, 0]

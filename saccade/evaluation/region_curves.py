@@ -67,7 +67,7 @@ def rank_correlation(first: Tensor, second: Tensor, mask: Tensor) -> Tensor:
         levels, both = (weights / EQUAL).round(), mask[:, :, None] & mask[:, None, :]
         below = (levels[:, :, None] > levels[:, None, :]) & both
         equal = (levels[:, :, None] == levels[:, None, :]) & both
-        rank = below.sum(dim=2) + equal.sum(dim=2) / 2
+        rank = below.sum(dim=2) + equal.sum(dim=2).double() / 2
         mean = (rank * mask).sum(dim=1, keepdim=True) / mask.sum(dim=1, keepdim=True)
         return (rank - mean) * mask
 
