@@ -563,12 +563,7 @@ def faithfulness(  # noqa: PLR0913  the options of `saccade faithfulness`
     about = read_run_json(Path(run))
     read_faithfulness(Path(run))  # a broken one is told before all the work
     check_device(device)
-    for name, value in (("limit", limit), ("batch_size", batch_size)):
-        if value is not None and value < 1:
-            raise BadConfig(f"is {value}", location=name, hint="Give 1 or more.")
-    if boxes and not Path(boxes).is_file():
-        hint = "Give boxes.json or scenes.json of Shapes, or instances_*.json of COCO."
-        raise BadData("there is no such file of boxes", location=boxes, hint=hint)
+    _check_measuring(limit, batch_size, boxes)
     if folder := data or about.get("data"):
         _check_data(folder)
         _check_scoring(Path(run), Path(folder), features)
@@ -586,6 +581,16 @@ def faithfulness(  # noqa: PLR0913  the options of `saccade faithfulness`
             seed=seed,
             device=device,
         )
+
+
+def _check_measuring(limit: int | None, batch_size: int, boxes: str | Path | None) -> None:
+    """Raise BadConfig for a number below 1, BadData where there is no file of boxes."""
+    for name, value in (("limit", limit), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise BadConfig(f"is {value}", location=name, hint="Give 1 or more.")
+    if boxes and not Path(boxes).is_file():
+        hint = "Give boxes.json or scenes.json of Shapes, or instances_*.json of COCO."
+        raise BadData("there is no such file of boxes", location=boxes, hint=hint)
 
 
 def score(  # noqa: PLR0913  the options of `saccade score`

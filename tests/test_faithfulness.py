@@ -1,8 +1,7 @@
-"""Faithfulness: by hand on a model whose truth is known, and on trained runs against exchanged ones."""
+"""Faithfulness: curves, areas and objects by hand, and trained runs against exchanged ones."""
 
 import json
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,10 +10,14 @@ from scipy.stats import spearmanr
 from torch import nn
 
 import saccade
-from saccade.core.errors import BadConfig, BadData
-from saccade.core.run_files import FAITHFULNESS
+from saccade.core.errors import BadConfig, BadData, BadRun
+from saccade.core.run_files import FAITHFULNESS, faithfulness_sentence
 from saccade.core.tensors import save_tensors
 from saccade.data.batch import CaptionBatch
+from saccade.data.folder import DataFolder
+from saccade.datasets.shapes import make_shapes, read_scenes
+from saccade.datasets.shapes_scenes import cell_labels
+from saccade.evaluation.attention_grounding import in_boxes, in_outlines
 from saccade.evaluation.faithfulness import last_rows, last_words
 from saccade.evaluation.region_curves import (
     STEPS,
@@ -26,6 +29,9 @@ from saccade.evaluation.region_curves import (
     ranks,
 )
 from saccade.evaluation.true_objects import read_objects
+from saccade.features.settings import BackboneSpec, Preprocessing
+from saccade.features.store import StoreHeader, images_fingerprint
+from saccade.features.store_writer import StoreWriter
 from saccade.inference.model import untrained_model
 from saccade.run_folder import open_run
 from tests.worlds import make_world, write_untrained_run
@@ -76,8 +82,8 @@ def test_the_area_is_that_of_a_hand_made_curve():
     assert area(at_once, counts).item() == pytest.approx(0.05), "half of the first step"
 
 
-def test_rank_correlation_is_spearmans_with_ties(rng=np.random.default_rng(0)):
-    first, second = rng.integers(5, size=(2, 6, 9)) / 5
+def test_rank_correlation_is_spearmans_with_ties():
+    first, second = np.random.default_rng(0).integers(5, size=(2, 6, 9)) / 5
     counts = [9, 8, 7, 9, 5, 4]
     found = rank_correlation(
         torch.from_numpy(first), torch.from_numpy(second), masked(*counts, regions=9)
@@ -152,3 +158,156 @@ def test_what_is_written_says_all_that_it_depends_on(world, name):
     assert found["curves"]["deletion"]["map"][-1] == found["curves"]["insertion"]["map"][0]
     written = json.loads((world / name / FAITHFULNESS).read_text())
     assert written["val"]["sentence"] == found["sentence"]
+    assert faithfulness_sentence(world / name, "test") == found["sentence"], "of another split"
+
+
+def test_an_explained_page_tells_what_its_maps_are_worth(world, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(world / "ibowimg", run)
+    (run / FAITHFULNESS).unlink(missing_ok=True)
+    assert faithfulness_sentence(run) is None
+    (run / FAITHFULNESS).write_text(json.dumps({"val": {"sentence": "It is worth 3 & more."}}))
+    assert faithfulness_sentence(run, "val") == "It is worth 3 & more."
+    (run / FAITHFULNESS).write_text("[]")
+    with pytest.raises(BadRun):
+        saccade.faithfulness(run, split="val", limit=2, device="cpu")
+
+
+def test_settings_that_make_no_sense_are_refused(world):
+    run = world / "ibowimg"
+    for given, error in (
+        ({"limit": 0}, BadConfig),
+        ({"batch_size": 0}, BadConfig),
+        ({"boxes": world / "nowhere.json"}, BadData),
+        ({"split": "test"}, BadData),
+    ):
+        with pytest.raises(error):
+            saccade.faithfulness(run, **{"split": "val", **given}, device="cpu")
+
+
+def coco(tmp_path, **changes):
+    """One image of 100 x 50 with a dog, two fire hydrants and a crowd of dogs."""
+    content = {
+        "images": [{"id": 5, "width": 100, "height": 50}],
+        "categories": [{"id": 1, "name": "dog"}, {"id": 2, "name": "fire hydrant"}],
+        "annotations": [
+            {"image_id": 5, "category_id": 1, "bbox": [10, 20, 30, 10], "iscrowd": 0,
+             "segmentation": [[10, 20, 40, 20, 10, 30]]},
+            {"image_id": 5, "category_id": 2, "bbox": [0, 0, 5, 5], "segmentation": [[0, 0, 5, 5]]},
+            {"image_id": 5, "category_id": 2, "bbox": [9, 9, 5, 5], "segmentation": [[0, 0, 5, 5]]},
+            {"image_id": 5, "category_id": 1, "bbox": [0, 0, 100, 50], "iscrowd": 1,
+             "segmentation": {"counts": [1], "size": [50, 100]}},
+        ],
+    }  # fmt: skip
+    file = tmp_path / "instances.json"
+    file.write_text(json.dumps(content | changes))
+    return file
+
+
+def test_objects_of_coco_are_those_that_the_words_name(tmp_path):
+    found = read_objects(coco(tmp_path))
+    assert found.crowds == 1
+    dog = found.of(None, 5, ["two", "dogs"])
+    np.testing.assert_allclose(dog.boxes, [[0.1, 0.4, 0.4, 0.6]], err_msg="no pixel is added")
+    assert len(dog.outlines) == 1
+    assert found.of(None, 5, ["dogs", "run"]) is None, "of a caption its last word counts"
+    assert len(found.of(1, 5, ["do", "dogs", "run"]).boxes) == 1
+    assert found.of(None, 5, ["hydrant"]) is None
+    assert len(found.of(None, 5, ["a", "fire", "hydrant"]).boxes) == 2
+    assert found.of(None, 6, ["dog"]) is None
+    assert len(found.of(1, 5, ["fire", "hydrants", "dog"]).boxes) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[1]", "7", '{"a": [[0, 0, 1, 1]]}', '{"1": [[0, 0, 1]]}', '{"1": 3}', '{"1": [["a"]]}'],
+)
+def test_what_is_no_file_of_boxes_is_refused(tmp_path, text):
+    (tmp_path / "boxes.json").write_text(text)
+    with pytest.raises(BadData) as told:
+        read_objects(tmp_path / "boxes.json")
+    assert told.value.location == str(tmp_path / "boxes.json")
+
+
+def test_an_instance_without_its_image_is_refused(tmp_path):
+    with pytest.raises(BadData):
+        read_objects(coco(tmp_path, images=[]))
+
+
+def test_the_middle_of_real_images_lies_in_many_boxes(real_data):
+    """The floor of the pointing game: 284 pairs of image and category of COCO."""
+    found = read_objects(real_data("coco-mini") / "annotations" / "instances_val2017.json")
+    pairs = [one for named in found.by_image.values() for one in named.values()]
+    middle = np.array([0.5]), np.array([0.5])
+    boxes = sum(in_boxes(one.boxes, *middle)[0] for one in pairs)
+    outlines = sum(in_outlines(one.outlines, *middle)[0] for one in pairs)
+    assert (len(pairs), found.crowds) == (284, 5)
+    assert (boxes, outlines) == (80, 53)
+
+
+SIDE = 6
+"""Rows and columns of the regions of Shapes below."""
+
+
+def write_labels(folder, root):
+    """Features of Shapes that say what is in each cell: a backbone that makes no mistake."""
+    found = {}
+    for image in read_scenes(root):
+        parts = [np.eye(8)[one] for one in cell_labels(image.scene.shapes, SIDE, SIDE)]
+        place = np.stack(np.mgrid[:SIDE, :SIDE] / SIDE, axis=-1)
+        found[image.id] = np.concatenate([*parts, place], axis=-1).reshape(SIDE * SIDE, -1)
+    images = folder.images()
+    dim = len(found[images[0].id][0])
+    header = StoreHeader(
+        backbone=BackboneSpec(name="timm:test_resnet", weights="random"),
+        preprocessing=Preprocessing(
+            height=64, width=64, resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3,
+            interpolation="bilinear",
+        ),
+        grid=(SIDE, SIDE), regions=SIDE * SIDE, dim=dim, dtype="float16", ids_count=len(images),
+        dataset_fingerprint=images_fingerprint(images), complete=False, command="saccade extract",
+    )  # fmt: skip
+    ids = np.array([one.id for one in images])
+    with StoreWriter(folder.store_path("labels"), header, ids) as writer:
+        writer.add(
+            np.stack([found[id_] for id_ in ids.tolist()]),
+            np.full(len(ids), SIDE * SIDE),
+            np.full((len(ids), 2), 64),
+        )
+        writer.finish()
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    """Shapes with perfect features, and a run of each of three seeds."""
+    root = tmp_path_factory.mktemp("shapes")
+    make_shapes(root / "shapes", images={"train": 500, "val": 40, "test": 60}, size=64)
+    saccade.prepare("vqa-v2+karpathy", root / "shapes", root / "data")
+    write_labels(DataFolder(root / "data"), root / "shapes")
+    for seed in SEEDS:
+        changes = [f"train.seed={seed}", "train.epochs=8"]
+        recipe = "show-ask-attend-answer-small"
+        saccade.train(recipe, root / "data", root / f"{seed}", changes=changes, device="cpu")
+    return root
+
+
+SEEDS = (1, 2, 3)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_trained_run_passes_and_with_exchanged_weights_it_fails(shapes, tmp_path, seed):
+    """By the thresholds that `faithfulness_scores` states, on every seed."""
+    boxes = shapes / "shapes" / "boxes.json"
+    given = {"split": "test", "limit": 100, "boxes": boxes, "device": "cpu"}
+    trained = saccade.faithfulness(shapes / f"{seed}", **given)
+    assert trained["passed"], trained["checks"]
+    assert trained["changed"]["times"] > 2
+    found = trained["pointing"]["boxes"]
+    assert found["landed"] > 2 * max(found["landed_by_chance"], found["landed_by_middle"])
+    exchanged = tmp_path / "exchanged"
+    shutil.copytree(shapes / f"{seed}", exchanged)
+    weights = untrained_model(open_run(exchanged), seed + 100).state_dict()
+    save_tensors(exchanged / "model.safetensors", weights, {"epoch": "1"})
+    found = saccade.faithfulness(exchanged, **given)
+    assert not found["passed"]
+    assert not any(check["passed"] for check in found["checks"].values()), found["checks"]

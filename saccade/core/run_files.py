@@ -161,6 +161,16 @@ def read_faithfulness(run: Path) -> dict[str, dict[str, Any]]:
     return _read_splits(run / FAITHFULNESS, hint)
 
 
+def faithfulness_sentence(run: Path, split: str | None = None) -> str | None:
+    """What a run's maps are worth, where that was measured: on a split, else on any other.
+
+    Raises BadRun as `read_faithfulness`.
+    """
+    found = read_faithfulness(run)
+    entry = found.get(split or "", next(iter(found.values()), {}))
+    return entry.get("sentence")
+
+
 def _read_splits(path: Path, hint: str) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}

@@ -131,11 +131,12 @@ def measure_faithfulness(
         hint = "Choose another split with --split, or a run whose maps are not constant."
         raise BadData(message, location=folder.path, hint=hint)
     header, store = run.opened.header, experiment.store
+    data = f"the {split} split of {folder.about['source']}"
     return {
         "split": split,
         "task": run.task,
         "map": "attention" if measure.attends else "occlusion",
-        **scores_of(every, left_out, run.task, attends=measure.attends),
+        **scores_of(every, left_out, run.task, data, attends=measure.attends),
         "conventions": conventions(measure),
         "recipe": header.recipe_name,
         "model": header.recipe.model.kind,

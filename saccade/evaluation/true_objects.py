@@ -72,6 +72,8 @@ def read_objects(path: Path) -> TrueObjects:
     hint = "Give boxes.json or scenes.json of Shapes, or instances_*.json of COCO."
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise TypeError("it holds no names")
         if "annotations" in content:
             return _of_coco(content)
         if "scenes" in content:
