@@ -531,8 +531,7 @@ def faithfulness(  # noqa: PLR0913  the options of `saccade faithfulness`
 ) -> dict[str, Any]:
     """Measure whether a run's maps mark the regions that its predictions rest on.
 
-    Writes `faithfulness.json` into the run folder, by split: docs/faithfulness.md says what each
-    number means and depends on.
+    Writes `faithfulness.json` into the run folder, by split: see docs/faithfulness.md.
 
     Args:
         run: The run folder.

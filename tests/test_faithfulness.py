@@ -18,7 +18,8 @@ from saccade.data.folder import DataFolder
 from saccade.datasets.shapes import make_shapes, read_scenes
 from saccade.datasets.shapes_scenes import cell_labels
 from saccade.evaluation.attention_grounding import in_boxes, in_outlines
-from saccade.evaluation.faithfulness import last_rows, last_words
+from saccade.evaluation.explained_examples import caption_words
+from saccade.evaluation.faithfulness import Measurement, last_rows, last_words
 from saccade.evaluation.region_curves import (
     STEPS,
     area,
@@ -29,9 +30,11 @@ from saccade.evaluation.region_curves import (
     ranks,
 )
 from saccade.evaluation.true_objects import read_objects
+from saccade.experiment import assemble_for_run
 from saccade.features.settings import BackboneSpec, Preprocessing
 from saccade.features.store import StoreHeader, images_fingerprint
 from saccade.features.store_writer import StoreWriter
+from saccade.inference.explain import encode_stored
 from saccade.inference.model import untrained_model
 from saccade.run_folder import open_run
 from tests.worlds import make_world, write_untrained_run
@@ -115,7 +118,13 @@ def test_the_last_word_of_each_caption_is_found_in_packed_rows():
 def world(tmp_path_factory):
     """A tiny world and untrained runs of both tasks: what a run finds is not the point there."""
     folder = make_world(tmp_path_factory.mktemp("faith") / "data", train=24, val=12)
-    for name in ("show-ask-attend-answer", "ibowimg", "show-attend-tell", "show-tell"):
+    for name in (
+        "show-ask-attend-answer",
+        "ibowimg",
+        "show-attend-tell",
+        "show-tell",
+        "adaptive-attention",
+    ):
         write_untrained_run(folder, f"{name}-small", folder.path.parent / name)
     return folder.path.parent
 
@@ -159,6 +168,22 @@ def test_what_is_written_says_all_that_it_depends_on(world, name):
     written = json.loads((world / name / FAITHFULNESS).read_text())
     assert written["val"]["sentence"] == found["sentence"]
     assert faithfulness_sentence(world / name, "test") == found["sentence"], "of another split"
+
+
+@pytest.mark.parametrize("name", ["show-attend-tell", "adaptive-attention"])
+def test_the_map_of_a_word_is_the_one_that_explain_draws(world, name):
+    """Read up to the word as a human caption would be, and written word by word."""
+    run = saccade.load(world / name, "cpu")
+    experiment = assemble_for_run(run.opened, DataFolder(world / "data"))
+    measure = Measurement(run, experiment, None, 64, 0)
+    (chunk,) = caption_words(run, experiment, "val", 5, 0, {"no_words": 0})
+    found = measure.predict(run.model, chunk.batch)[1]
+    assert len(found) > 5
+    for row, (id_, words) in enumerate(zip(chunk.images, chunk.words, strict=True)):
+        (image,) = encode_stored(run, experiment.store, [id_])
+        drawn = run.captions([image])[0].words[len(words) - 1]
+        assert drawn.text == words[-1]
+        np.testing.assert_allclose(found[row].detach(), drawn.attention, atol=1e-5)
 
 
 def test_an_explained_page_tells_what_its_maps_are_worth(world, tmp_path):

@@ -119,7 +119,7 @@ def measure_faithfulness(
     experiment = assemble_for_run(run.opened, folder, features)
     regions = experiment.sizes.regions if run.encoder is None else len(run.encoder.spec.boxes)
     refuse_single_region(regions, run.opened.path)
-    measure = _Measure(run, experiment, objects, batch_size, seed)
+    measure = Measurement(run, experiment, objects, batch_size, seed)
     examples = questions if run.task == "vqa" else caption_words
     found, left_out = list[Measured](), {"constant_map": 0, "without_features": 0, "no_words": 0}
     for chunk in examples(run, experiment, split, limit, seed, left_out):
@@ -148,7 +148,7 @@ def measure_faithfulness(
     }
 
 
-def conventions(measure: "_Measure") -> dict[str, Any]:
+def conventions(measure: "Measurement") -> dict[str, Any]:
     """All that the numbers depend on, in words."""
     return {
         "score": "probability of what the model predicts for the whole image, absolute"
@@ -168,7 +168,7 @@ def conventions(measure: "_Measure") -> dict[str, Any]:
     }
 
 
-class _Measure:
+class Measurement:
     """The measurement of examples of one run."""
 
     def __init__(
@@ -190,7 +190,7 @@ class _Measure:
     @torch.inference_mode()
     def __call__(self, chunk: Explained) -> Measured:
         model, mask = self.run.model, chunk.batch.region_mask[chunk.batch.image]
-        log_p, attention = self._predict(model, chunk.batch)
+        log_p, attention = self.predict(model, chunk.batch)
         target = log_p.argmax(dim=1)
         if isinstance(chunk.batch, CaptionBatch):
             target = last_words(chunk.batch)
@@ -220,7 +220,7 @@ class _Measure:
             [self._pointing(chunk, maps, n) for n in np.flatnonzero(rows).tolist()],
         )
 
-    def _predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Log-probabilities `(B, A)` of answers or next words, and the map of each `(B, R)`."""
         output = model(batch)
         if isinstance(output, VqaOutput):
@@ -242,7 +242,7 @@ class _Measure:
         """A model's attention `(B, regions)`, or its occlusion where it has none. Another image may
         have more regions or fewer: these are cut off, those have no weight.
         """
-        attention = self._predict(model, batch)[1]
+        attention = self.predict(model, batch)[1]
         found = self._occlusion(model, batch, target) if attention is None else attention
         return nn.functional.pad(found[:, :regions], (0, max(regions - found.shape[1], 0)))
 
