@@ -32,7 +32,7 @@ SYSTEMS = (
     *("adaptive-attention-small", "att2in-small", "up-down-small", "aoa-small"),
     *("transformer-small", "show-tell-small"),
 )
-REAL = {"rad-images": "show-ask-attend-answer", "flickr": "show-attend-tell-small"}
+REAL = {"rad-images": "show-ask-attend-answer-small", "flickr": "show-attend-tell-small"}
 EPOCHS = {"vqa": 12, "caption": 4}
 HEAD = (
     "system", "map", "deletion", "occlusion", "random", "gain", "insertion", "rho",
