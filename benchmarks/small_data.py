@@ -93,7 +93,7 @@ def folder(name: str, root: Path) -> Path:
         else:
             _write_rad(real / "vqa-rad", raw, by_image=name == "rad-images")
             kept = {} if name == "rad-images" else {"overlap": "keep"}
-        saccade.prepare(str(raw), data, **kept)
+        saccade.prepare(None, raw, data, **kept)
         weights = real.parent / "weights" / "mobilenetv2_100.safetensors"
         saccade.extract(data, "timm:mobilenetv2_100", weights=weights, **MOBILENET)
     return data

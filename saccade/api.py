@@ -19,6 +19,7 @@ from saccade.core.run_files import (
     checkpoint_interval,
     disk_errors_of,
     named,
+    read_faithfulness,
     read_run_json,
     read_scores,
     refuse_other_files,
@@ -514,6 +515,81 @@ def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
             java=java,
             device=device,
         )
+
+
+def faithfulness(  # noqa: PLR0913  the options of `saccade faithfulness`
+    run: str | Path,
+    *,
+    split: "Split | None" = None,
+    limit: int | None = 200,
+    boxes: str | Path | None = None,
+    data: str | Path | None = None,
+    features: str | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Measure whether a run's maps mark the regions that its predictions rest on.
+
+    Writes `faithfulness.json` into the run folder, by split: see docs/faithfulness.md.
+
+    Args:
+        run: The run folder.
+        split: "train", "val" or "test"; by default the last one that has questions, or images.
+        limit: So many questions, or images that are captioned, drawn by lot; None for all.
+        boxes: A file of true places for the pointing game: `boxes.json` or `scenes.json` of Shapes,
+            or COCO's `instances_*.json`.
+        data: The data folder, where it has moved since training.
+        features: Name of the feature store, where the data folder has several.
+        batch_size: Copies of images, each with other regions hidden, in one forward pass.
+        seed: Of all that is drawn by lot.
+        device: Where to run the model.
+
+    Returns:
+        The entry of the split in `faithfulness.json`.
+
+    Raises:
+        BadRun: There is no such run, or it has no weights yet.
+        BadConfig: The run's images are a single region; or `limit` or `batch_size` is below 1.
+        BadData: The split has fewer than two images with a map, or `boxes` is no file of boxes.
+        BadStore: The features were made otherwise than the run's.
+
+    Example:
+        >>> found = saccade.faithfulness("run", split="val", device="cpu")
+        >>> found["map"], sorted(found["checks"])
+        ('attention', ['other_image', 'other_weights', 'random'])
+    """
+    about = read_run_json(Path(run))
+    read_faithfulness(Path(run))  # a broken one is told before all the work
+    check_device(device)
+    _check_measuring(limit, batch_size, boxes)
+    if folder := data or about.get("data"):
+        _check_data(folder)
+        _check_scoring(Path(run), Path(folder), features)
+    from saccade.evaluation.faithfulness import faithfulness as measure
+
+    with held(BadRun, Path(run), "faithfulness", "run"):
+        return measure(
+            Path(run),
+            split=split,
+            limit=limit,
+            boxes=Path(boxes) if boxes else None,
+            data=Path(data) if data else None,
+            features=features,
+            batch_size=batch_size,
+            seed=seed,
+            device=device,
+        )
+
+
+def _check_measuring(limit: int | None, batch_size: int, boxes: str | Path | None) -> None:
+    """Raise BadConfig for a number below 1, BadData where there is no file of boxes."""
+    for name, value in (("limit", limit), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise BadConfig(f"is {value}", location=name, hint="Give 1 or more.")
+    if boxes and not Path(boxes).is_file():
+        hint = "Give boxes.json or scenes.json of Shapes, or instances_*.json of COCO."
+        raise BadData("there is no such file of boxes", location=boxes, hint=hint)
 
 
 def score(  # noqa: PLR0913  the options of `saccade score`

@@ -22,6 +22,7 @@ SLOW = """
 answers api baselines checkpoints cli compare compare_groups decode demo demo_folder
 detector_on_photos
 detectors download ensembles evaluate every_model every_recipe explain explanations export extract
+faithfulness
 feature_files golden_sets
 import_checkpoint import_checkpoint_errors import_checkpoint_files import_checkpoint_pitvqa
 import_features instant instant_refusals java_metrics long_json losses occlusion

@@ -16,7 +16,17 @@ from tests.worlds import make_world
 
 FUNCTIONS = (
     *("prepare", "extract", "advise", "train", "average", "ensemble", "evaluate", "score"),
-    *("load", "from_pretrained", "push_to_hub", "predict", "explain", "export", "compare", "sweep"),
+    *(
+        "faithfulness",
+        "load",
+        "from_pretrained",
+        "push_to_hub",
+        "predict",
+        "explain",
+        "export",
+        "compare",
+        "sweep",
+    ),
     "serve",
 )
 

@@ -462,6 +462,7 @@ def typed_in_json(place):
         "store verify": ([store], {"images", "notes"}),
         "store convert": ([store, "--name", "halves", "--pca", 4], {"store", "reduction"}),
         "evaluate": ([vqa, "--split", "val"], {"accuracy", "verdict", "baselines", "files"}),
+        "faithfulness": ([vqa, "--split", "val", "--limit", 4], {"deletion", "checks", "files"}),
         "compare": ([vqa, "-o", place / "page.html"], {"page", "files", "ranking"}),
         "ask": ([vqa, picture, "is it red?", "is it blue?", "--top", 2], None),
         "caption": ([caption, picture, picture], None),

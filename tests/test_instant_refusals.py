@@ -15,6 +15,8 @@ ROOT = Path(__file__).parent.parent
 REFUSALS = [
     ("evaluate no-run", "no-run/run.json"),
     ("evaluate old", "old/run.json"),
+    ("faithfulness no-run", "no-run/run.json"),
+    ("faithfulness some --boxes no-boxes.json", "no-boxes.json"),
     ("ask no-run image.png why?", "no-run/run.json"),
     ("ask old no-image.png why?", "no-image.png"),
     ("caption no-run image.png", "no-run/run.json"),

@@ -52,7 +52,7 @@ MODULES = {
     **dict.fromkeys(("extract", "import-features", "store"), "features"),
     "check": "check",
     **dict.fromkeys(("advise", "train", "average", "ensemble", "import-checkpoint"), "train"),
-    **dict.fromkeys(("evaluate", "score", "compare", "sweep"), "evaluate"),
+    **dict.fromkeys(("evaluate", "score", "compare", "sweep", "faithfulness"), "evaluate"),
     **dict.fromkeys(("ask", "caption", "predict"), "predict"),
     "explain": "explain",
     "serve": "serve",

@@ -1,4 +1,4 @@
-"""Commands that score predictions: evaluate, score, compare, sweep."""
+"""Commands that score predictions and maps: evaluate, faithfulness, score, compare, sweep."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from saccade.cli.app import (
     next_command,
 )
 from saccade.core.formatting import duration
-from saccade.core.run_files import scores_folder
+from saccade.core.run_files import FAITHFULNESS, scores_folder
 from saccade.data.records import Split
 
 commands = CommandTable()
@@ -73,6 +73,47 @@ def _shown(folder: Path, scores: dict[str, Any], *following: object) -> Result:
     written = f"Written to {folder}: {', '.join(file.name for file in files)}"
     lines = [*summary(scores), written, next_command(*following)]
     return Result({**scores, "files": files}, lines)
+
+
+@commands.command()
+def faithfulness(
+    run: RunArgument,
+    split: Annotated[Split | None, typer.Option(help="By default test, else val.")] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, help="So many questions or images at most, by lot.")
+    ] = 200,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(help="True places: Shapes' boxes.json or scenes.json, COCO's instances."),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Where the data folder is now.")] = None,
+    features: FeaturesOption = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Copies of images in one forward pass.")
+    ] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn by lot.")] = 0,
+    device: DeviceOption = "auto",
+) -> Result:
+    """Measure whether maps mark what the predictions rest on."""
+    from saccade.api import faithfulness as measure
+    from saccade.core.console import show_progress
+
+    with show_progress():
+        scores = measure(
+            run,
+            split=split,
+            limit=limit,
+            boxes=boxes,
+            data=data,
+            features=features,
+            batch_size=batch_size,
+            seed=seed,
+            device=device,
+        )
+    from saccade.evaluation.faithfulness_scores import lines
+
+    file = run / FAITHFULNESS
+    return Result({**scores, "files": [file]}, [*lines(scores), f"Written: {file}"])
 
 
 @commands.command()

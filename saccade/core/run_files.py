@@ -30,6 +30,10 @@ EXPLANATIONS = ("index.html", "explained.jsonl", "images", "maps")
 """What `explain` writes: the page, the same as data, images, and maps over them."""
 
 
+FAITHFULNESS = "faithfulness.json"
+"""What `faithfulness` found, by split."""
+
+
 def selection_score(row: Mapping[str, Any]) -> float:
     """The score in an epoch's row of `log.jsonl` that the best epoch is chosen by: of the epoch
     alone, or smoothed where the recipe says so."""
@@ -147,10 +151,29 @@ def refuse_other_scores(out: Path, predictions: Path) -> None:
 
 def read_scores(folder: Path) -> dict[str, dict[str, Any]]:
     """The content of `scores.json`, by split; nothing where there is none. Raises BadRun."""
-    path = folder / "scores.json"
+    hint = "Delete that file, and score again: saccade evaluate RUN, or score FILE."
+    return _read_splits(folder / "scores.json", hint)
+
+
+def read_faithfulness(run: Path) -> dict[str, dict[str, Any]]:
+    """The content of `faithfulness.json`, by split, likewise."""
+    hint = "Delete that file, and measure again: saccade faithfulness RUN."
+    return _read_splits(run / FAITHFULNESS, hint)
+
+
+def faithfulness_sentence(run: Path, split: str | None = None) -> str | None:
+    """What a run's maps are worth, where that was measured: on a split, else on any other.
+
+    Raises BadRun as `read_faithfulness`.
+    """
+    found = read_faithfulness(run)
+    entry = found.get(split or "", next(iter(found.values()), {}))
+    return entry.get("sentence")
+
+
+def _read_splits(path: Path, hint: str) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
-    hint = "Delete that file, and score again: saccade evaluate RUN, or score FILE."
     found = read_json_of_run(path, hint)
     if not isinstance(found, dict) or not all(isinstance(of, dict) for of in found.values()):
         raise BadRun("no scores by split", location=path, hint=hint)

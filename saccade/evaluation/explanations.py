@@ -25,7 +25,7 @@ from PIL import Image
 from saccade.core.errors import BadConfig, BadData, BadImage, BadRun, SaccadeWarning
 from saccade.core.files import folder_in_one_go
 from saccade.core.progress import track
-from saccade.core.run_files import EXPLANATIONS, refuse_other_files
+from saccade.core.run_files import EXPLANATIONS, faithfulness_sentence, refuse_other_files
 from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.data.records import SPLITS, Split
@@ -241,7 +241,7 @@ def _write(
             message = f"no image can be explained: {unread[0]['error']}"
             raise BadImage(message, location=unread[0]["file"], hint=hint)
         _warn(unread, out)
-        content = _content(run, examples, counts, only) | {"unread": len(unread)}
+        content = _content(run, examples, counts, chosen) | {"unread": len(unread)}
         fill_file(folder / PAGE, TEMPLATE, rows=_read_rows(folder / DATA), **content)
     return out / PAGE
 
@@ -387,7 +387,7 @@ def _read_rows(path: Path) -> Iterator[Row]:
                 yield row | {"verdict": _verdict(row), "people": counted}
 
 
-def _content(run: Run, examples: Examples, counts: Counter[str], only: Only | None) -> Row:
+def _content(run: Run, examples: Examples, counts: Counter[str], chosen: Chosen) -> Row:
     """What the page shows besides the lines."""
     header, asks = run.opened.header, TASK_INFO[run.task].asks_question
     return {
@@ -398,7 +398,8 @@ def _content(run: Run, examples: Examples, counts: Counter[str], only: Only | No
         "kind": examples.kind,
         "shown": counts.total(),
         "total": len(examples.each),
-        "only": only,
+        "only": chosen.only,
+        "faithfulness": faithfulness_sentence(run.opened.path, chosen.split),
         "counts": {
             kind: counts[kind] for kind in ("right", "partly right", "wrong") if counts[kind]
         },

@@ -65,16 +65,27 @@ def with_own_sizes(recipe: Recipe, model: nn.Module) -> Recipe:
     return recipe.replace(encoder=recipe.encoder.replace(options=options))
 
 
-def load_model(run: OpenedRun) -> nn.Module:
-    """Build a run's model and fill it with its best weights, in eval mode. Raises BadRun."""
+def untrained_model(run: OpenedRun, seed: int = 0) -> nn.Module:
+    """A run's model with weights drawn anew, those of an encoder too, in eval mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _build(run).eval()
+
+
+def _build(run: OpenedRun) -> nn.Module:
+    """The model of a run, or of each member of an ensemble, with fresh weights."""
     header = run.header
     made = header.recipe, header.sizes, header.store.preprocessing
-    if header.members:
-        answers = header.recipe.answers
-        logistic = answers is not None and answers.loss == "logistic"
-        model: nn.Module = Ensemble([build(*made) for _ in header.members], logistic=logistic)
-    else:
-        model = build(*made)
+    if not header.members:
+        return build(*made)
+    answers = header.recipe.answers
+    logistic = answers is not None and answers.loss == "logistic"
+    return Ensemble([build(*made) for _ in header.members], logistic=logistic)
+
+
+def load_model(run: OpenedRun) -> nn.Module:
+    """Build a run's model and fill it with its best weights, in eval mode. Raises BadRun."""
+    model = _build(run)
     hint = "The file belongs to another run; put the right one back or train again."
     path = run.path / "model.safetensors"
     load_weights(model, path, hint)

@@ -1,16 +1,19 @@
 """Occlusion: each region of an image is hidden in turn, and the map shows what that costs.
 
-It explains the predictions of any model, also of one without attention. Shapes: R regions, T words.
+It explains the predictions of any model, also of one without attention.
+
+Shapes: R regions, D numbers per region, T words, N copies.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from saccade.core.errors import BadConfig
 from saccade.data.batch import Batch, CaptionBatch
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 OCCLUSION_BATCH = 64
 """Copies of the image, each with one region hidden, in one forward pass."""
+PER_IMAGE = frozenset({"regions", "region_mask", "boxes"})
+"""The parts of a batch that have a row for each image, not for each example."""
 
 
 def occlude_answer(run: "Run", encoded: "EncodedImage", question: str, answer: Answer) -> Answer:
@@ -68,25 +73,51 @@ def occlude_caption(
 
 def _occluded(run: "Run", encoded: "EncodedImage", batch: Batch) -> Iterator[Any]:
     """The model's outputs for copies of a batch of one: with its image's regions as they are, then
-    with each one hidden by their mean; `OCCLUSION_BATCH` copies at a time.
+    with each one hidden by their mean.
     """
     regions, real = encoded.regions[0], encoded.mask[0, :, None]
-    if len(regions) == 1:
-        hint = "Extract features that keep their grid, and train on those."
-        message = "the features are one vector for the whole image: there is no region to hide"
-        raise BadConfig(message, location=run.opened.path, hint=hint)
+    refuse_single_region(len(regions), run.opened.path)
     mean = (regions * real).sum(dim=0) / real.sum()
     hide = torch.eye(len(regions), dtype=torch.bool, device=regions.device)
     hide = torch.cat([torch.zeros_like(hide[:1]), hide])  # (1 + R, R)
-    given = {name: part for name, part in vars(batch).items() if part is not None}
-    for rows in hide.split(OCCLUSION_BATCH):
-        n = len(rows)
-        copies = {name: part.expand(n, *part.shape[1:]) for name, part in given.items()}
-        copies["regions"] = torch.where(rows[:, :, None], mean, regions)
-        copies["image"] = torch.arange(n, device=regions.device)
-        with torch.inference_mode():
-            output = run.model(replace(batch, **copies))
+    example = torch.zeros(len(hide), dtype=torch.int64, device=regions.device)
+    for _, output in outputs_with_hidden(run.model, batch, example, hide, mean):
         yield output
+
+
+def refuse_single_region(regions: int, run: Path) -> None:
+    """Raise BadConfig where an image of a run is a single region, which cannot be hidden."""
+    if regions == 1:
+        hint = "Extract features that keep their grid, and train on those."
+        message = "the features are one vector for the whole image: there is no region to hide"
+        raise BadConfig(message, location=run, hint=hint)
+
+
+@torch.inference_mode()
+def outputs_with_hidden(
+    model: nn.Module,
+    batch: Batch,
+    example: Tensor,
+    hide: Tensor,
+    stand_in: Tensor,
+    batch_size: int = OCCLUSION_BATCH,
+) -> Iterator[tuple[Batch, Any]]:
+    """Copies of examples with some regions hidden, `batch_size` at a time, and a model's outputs.
+
+    `example (N,)` int64, not falling, is the row in `batch` that each copy is of; `stand_in (D,)`
+    takes the place of the regions `hide (N, R)` bool.
+    """
+    for rows, hidden in zip(example.split(batch_size), hide.split(batch_size), strict=True):
+        image = batch.image[rows]
+        parts = {
+            name: part[image if name in PER_IMAGE else rows]
+            for name, part in vars(batch).items()
+            if part is not None
+        }
+        parts["regions"] = torch.where(hidden[:, :, None], stand_in, parts["regions"])
+        parts["image"] = torch.arange(len(rows), device=rows.device)
+        copies = replace(batch, **parts)
+        yield copies, model(copies)
 
 
 def _weights(cost: Tensor) -> NDArray[np.float32]:

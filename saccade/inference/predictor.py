@@ -297,7 +297,9 @@ class Run:
         rows = [place.setdefault(id(one), len(place)) for one in images]
         distinct = {id(one): one for one in images}.values()
         read, pad = [*map(self.read_question, questions)], self.opened.words.vocabulary.pad
-        batches = question_batches(*_stack(distinct), rows, [words.ids for words in read], pad)
+        batches = question_batches(
+            *stack_images(distinct), rows, [words.ids for words in read], pad
+        )
         _refuse_below_one(top=top)
         found = list[Answer]()
         for answered in self.answer(batches, top):
@@ -484,7 +486,7 @@ class Run:
         """Captions of images: those of `caption`, in one batch."""
         vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
         _refuse_below_one(beam_size=beam_size)
-        stacked, rules = _stack(images), rules_of(vocabulary, decode)
+        stacked, rules = stack_images(images), rules_of(vocabulary, decode)
         (best,) = self.write([image_batch(*stacked)], rules, beam_size)
         hypotheses = [one.hypothesis for one in best]
         given = cast(Captioner, self.model), *stacked
@@ -524,7 +526,7 @@ class Run:
         return save_pretrained(self.opened, Path(folder), licence)
 
 
-def _stack(images: Collection[EncodedImage]) -> tuple[Tensor, Tensor]:
+def stack_images(images: Collection[EncodedImage]) -> tuple[Tensor, Tensor]:
     """Regions (I, R, D) and mask (I, R) of images, padded to the most regions that one has."""
     regions = pad_sequence([image.regions[0] for image in images], batch_first=True)
     return regions, pad_sequence([image.mask[0] for image in images], batch_first=True)

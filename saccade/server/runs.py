@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saccade.core.run_files import read_scores
+from saccade.core.run_files import faithfulness_sentence, read_scores
 from saccade.core.tensors import kept_epoch
 from saccade.features.images import decode_image
 from saccade.features.preprocessing import resize_and_crop
@@ -115,6 +115,7 @@ class ServedRun:
             "model": header.recipe.model.kind,
             "grid": self.run.grid,
             "attends": attends,
+            "faithfulness": faithfulness_sentence(path),
             "seed": header.recipe.train.seed,
             "epoch": kept_epoch(path),
             "scores": scores or None,

@@ -168,6 +168,8 @@ class RunFacts(_Answered):
     """Rows and columns of an image's regions; none where they are boxes."""
     attends: bool
     """Whether the model has attention: else maps are made by hiding regions (occlusion)."""
+    faithfulness: str | None
+    """What its maps are worth, where `saccade faithfulness` measured it."""
     seed: int
     epoch: int | None
     """Of the weights."""

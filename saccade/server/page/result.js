@@ -46,6 +46,7 @@ function contents(run, outcome, question, picture, announce) {
     if (caption) side.append(choice);
     else figure.querySelector(".scale").after(choice);
     mapSide.append(figure);
+    if (run.faithfulness) mapSide.append(make("p", { className: "about", lang: "en" }, run.faithfulness));
   } else mapSide.append(make("p", { className: "about" }, noMap(mapRefusal)));
   return [make("div", { className: "sides" }, side, mapSide)];
 }
