@@ -406,9 +406,10 @@ def test_a_recipe_with_an_encoder_is_given_pixels(place, tmp_path):
 
 
 def test_an_empty_caption_is_shown(place, monkeypatch):
+    from saccade.inference.answers import GeneratedCaption
     from saccade.inference.predictor import Run
 
-    nothing = type("Caption", (), {"text": ""})()
+    nothing = GeneratedCaption("", [], 0.0, None)
     monkeypatch.setattr(Run, "caption", lambda *_, **__: nothing)
     assert saccade("caption", place / "caption", image(place)) == "(no words)\n"
 
