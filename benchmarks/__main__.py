@@ -17,6 +17,7 @@ NAMES = (
     "store",
     "predictions",
     "check",
+    "devices",
 )
 
 

@@ -6,12 +6,14 @@ is a `saccade.core.errors.SaccadeError`, whose `message`, `location` and `hint` 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from saccade.core.devices import check_device
 from saccade.core.errors import BadConfig, BadData, BadRun
 from saccade.core.files import held
+from saccade.core.processes import Processes, find_processes, refuse_ensemble, refuse_small_batches
 from saccade.core.run_files import (
     MEMBERS,
     begun_members,
@@ -23,6 +25,7 @@ from saccade.core.run_files import (
     read_run_json,
     read_scores,
     refuse_other_files,
+    refuse_other_processes,
     refuse_other_scores,
     refuse_other_task,
     refuse_replacing,
@@ -97,6 +100,11 @@ class TrainOptions(CheckOptions, total=False):
     minutes: float | None
     """After so many of training and validation the run ends, as after its last epoch; the members
     of an ensemble have equal parts of them."""
+    devices: int | None
+    """Processes of one machine that train together, each on a device of its own: GPUs, or parts of
+    the CPU. 1 by default, or those that torchrun or srun started."""
+    nodes: int | None
+    """Machines that do; 1 by default. The same command runs on each of them."""
     loggers: "Sequence[str | MakeLogger]"
     """Who is given settings and numbers, by default nobody. A logger is "tensorboard", the name of
     a plugin, `module:NAME`, or a function of a `saccade.training.loggers.LoggedRun`."""
@@ -339,8 +347,13 @@ def train(
     """
     _check_data(data)
     _check_options(start, device, options)
+    processes = find_processes(options.pop("devices", None), options.pop("nodes", None))
+    refuse_ensemble(processes, options.get("seeds", 1) > 1 or options.get("folds") is not None)
     resumed = _runs_to_resume(Path(out), options) if resume else []
-    if not resume:
+    if resume:
+        for run in resumed:
+            refuse_other_processes(run, processes.size)
+    else:
         refuse_run(Path(out))
     from saccade.config import Recipe
 
@@ -354,10 +367,7 @@ def train(
         "device": device,
         **options,
     }
-    with disk_errors_of(Path(out)), held(BadRun, Path(out), "train", "--out"):
-        from saccade.training.members import train_members
-
-        return train_members(chosen, Path(data), Path(out), **given)
+    return _train_by(processes, chosen, Path(data), Path(out), **given)
 
 
 def advise(data: str | Path, task: "TaskName | None" = None) -> "Advice":
@@ -1194,6 +1204,22 @@ def _check_options(start: str | Path | None, device: str, options: TrainOptions)
         from saccade.training.loggers import find_loggers
 
         find_loggers(loggers)
+
+
+def _train_by(
+    processes: Processes, recipe: "Recipe", data: Path, out: Path, **given: Any
+) -> dict[str, Any]:
+    """Train in this process, or in several. The first one has the lock on `out` for all."""
+    refuse_small_batches(recipe.train.batch_size, processes)
+    lock = held(BadRun, out, "train", "--out") if processes.is_first else nullcontext()
+    with disk_errors_of(out), lock:
+        from saccade.training.members import train_members
+
+        if processes.size == 1 or processes.running:
+            return train_members(recipe, data, out, **given)
+        from saccade.training.launch import launch
+
+        return launch(processes, out, train_members, recipe, data, out, **given)
 
 
 def _runs_to_resume(out: Path, options: TrainOptions) -> list[Path]:

@@ -20,7 +20,7 @@ from saccade.core.tensors import load_tensors
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import open_run, refuse_other_settings
 from saccade.training.loop import Progress, RunLength, TrainingLoop, run_length
-from saccade.training.objectives import StepResult
+from saccade.training.objectives import Counts, Shares, StepResult
 from saccade.training.optim import ScheduleState, learning_rate_factor, make_optimiser
 from saccade.training.train import train
 from tests.worlds import make_world, write_untrained_run
@@ -228,9 +228,10 @@ def test_gradients_are_clipped_in_their_true_size_in_16_mixed(optimiser, moved):
     def objective(model, given, _):
         return StepResult(model(given).sum() / 4, torch.tensor(0.0), 1)  # gradient: 0.5
 
-    examples = SimpleNamespace(image=np.zeros(8))
-    loop = TrainingLoop(fabric, wrapped, fused, objective, config, examples, lambda _: [1.0])
-    loop.step([Batch()], Progress())
+    examples, counts = SimpleNamespace(image=np.zeros(8)), [Counts(1, 1, 0)]
+    shares = Shares(small("show-ask-attend-answer"))
+    loop = TrainingLoop(fabric, wrapped, fused, objective, config, examples, shares)
+    loop.step([Batch()], counts, counts, Progress())
     assert model.weight.item() == pytest.approx(1 - moved, abs=1e-3)
     assert fabric.strategy.precision.state_dict()["scale"] == 65536
 

@@ -10,9 +10,23 @@ import typer
 from saccade.cli import app
 from saccade.core.errors import BadCheckpoint
 from saccade.core.formatting import values
+from saccade.core.processes import processes_around
 from saccade.core.tasks import TASK_INFO
 
 commands = app.CommandTable()
+
+DevicesOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Train in so many processes, each on a GPU or part of the CPU."),
+]
+NodesOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="On so many machines, each of which is given this command."),
+]
+LoggersOption = Annotated[
+    list[str] | None,
+    typer.Option("--logger", help="tensorboard, or module:NAME. May be repeated."),
+]
 
 
 @commands.command()
@@ -95,10 +109,9 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(help="End after so many, as after the last epoch.")
     ] = None,
-    loggers: Annotated[
-        list[str] | None,
-        typer.Option("--logger", help="tensorboard, or module:NAME. May be repeated."),
-    ] = None,
+    devices: DevicesOption = None,
+    nodes: NodesOption = None,
+    loggers: LoggersOption = None,
     allow: app.AllowOption = None,
     strict: app.StrictOption = False,
     device: app.DeviceOption = "auto",
@@ -119,11 +132,15 @@ def train(
         watchdog=not no_watchdog,
         keep=keep,
         minutes=minutes,
+        devices=devices,
+        nodes=nodes,
         loggers=loggers or (),
         allow=allow or (),
         strict=strict,
         device=device,
     )
+    if (around := processes_around()) and not around.is_first:
+        raise typer.Exit  # the first one of those that torchrun or srun started tells the result
     return app.Result({"run": out, "scores": scores}, [app.next_command("evaluate", out)])
 
 

@@ -5,7 +5,9 @@ saccade and keeps its traceback.
 """
 
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 STOPPED = 130
 """Exit status of an interrupted program: 128 and the signal's number."""
@@ -24,6 +26,10 @@ class SaccadeError(Exception):
         self.hint = hint
         end = "" if message.endswith("?") else "."
         super().__init__(f"{f'{location}: ' if location is not None else ''}{message}{end} {hint}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How one is sent to another process."""
+        return partial(type(self), location=self.location, hint=self.hint), (self.message,)
 
 
 VERBS = {"are": "is", "have": "has", "were": "was", "say": "says", "repeat": "repeats"}

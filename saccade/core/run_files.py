@@ -64,6 +64,16 @@ def refuse_run(out: Path) -> None:
             raise BadRun("there is a run already", location=run, hint=hint)
 
 
+def refuse_other_processes(run: Path, processes: int) -> None:
+    """Raise BadRun where a run that goes on was trained by another number of processes: each has
+    random numbers of its own, so an exact resume needs as many."""
+    before = json.loads(read_metadata(run / LAST).get("progress", "{}")).get("processes", 1)
+    if before != processes:
+        message = f"this run is trained by {before} processes together, and there would be "
+        hint = f"Resume it with {before} (--devices times --nodes), or begin a new one: another "
+        raise BadRun(f"{message}{processes} now", location=run, hint=f"{hint}--out.")
+
+
 def begun_members(out: Path) -> list[Path]:
     """The runs of an ensemble that `train` has begun below `out`, by seed or fold."""
     begun = [file.parent for file in (out / MEMBERS).glob("*/run.json")]

@@ -350,12 +350,16 @@ def batches(
     skip: int = 0,
     workers: int = 0,
     pin: bool = False,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[VqaBatch | CaptionBatch]:
-    """Hand out `order` in batches; `skip` leaves out the first ones, to go on within an epoch."""
+    """Hand out `order` in batches; `skip` leaves out the first ones, to go on within an epoch.
+
+    `part` is the number of a process among so many, which gets its `part_of` each batch.
+    """
     if len(order) == 0:
         raise BadData("there is nothing to put into a batch", hint="Check the split's records.")
     begins = range(skip * batch_size, len(order), batch_size)
-    rows = [order[begin : begin + batch_size] for begin in begins]
+    rows = [part_of(order[begin : begin + batch_size], *part) for begin in begins]
     loader = DataLoader(
         cast("Dataset[np.ndarray]", rows),
         batch_size=None,
@@ -366,6 +370,14 @@ def batches(
         generator=torch.Generator(),
     )
     return iter(loader)
+
+
+def part_of(rows: np.ndarray, number: int, parts: int) -> np.ndarray:
+    """One of the parts of a batch, which stand behind each other and differ by one example at most.
+    Where there are more parts than examples, the last ones are the first example again."""
+    length, longer = divmod(len(rows), parts)
+    begin = number * length + min(number, longer)
+    return rows[begin : begin + length + (number < longer)] if number < len(rows) else rows[:1]
 
 
 def in_reading_order(examples: Examples) -> np.ndarray:

@@ -20,9 +20,10 @@ from saccade.data.examples import Examples, batches, epoch_order
 from saccade.models.encoder import EncodedModel
 from saccade.training import optim
 from saccade.training.averaging import update_average
+from saccade.training.distributed import World
 from saccade.training.labels import count_answers
 from saccade.training.loggers import Reporter
-from saccade.training.objectives import Objective, Shares, StepResult
+from saccade.training.objectives import Counts, Objective, Shares, StepResult
 from saccade.training.watchdog import Watchdog, not_finite
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class TrainingLoop:
     config: TrainConfig
     examples: Examples
     shares: Shares
+    world: World = field(default_factory=World)
     average: nn.Module | None = None
     """A copy of the model with the moving average of its weights, where the recipe has `ema`."""
     keep_every: int = 0
@@ -125,7 +127,10 @@ class TrainingLoop:
     watchdog: Watchdog = field(default_factory=Watchdog)
     reporter: Reporter = field(default_factory=Reporter)
     results: list[Tensor] = field(default_factory=list)
-    """Loss and training score of the last few batches, each (2,), not yet waited for."""
+    """Loss and training score of the last few batches, each (2,), not yet waited for; of several
+    processes each has its part."""
+    scored: int = 0
+    """The number of predictions in these scores."""
     answered: list[Tensor] = field(default_factory=list)
     """Of the same batches `StepResult.answered`, where there is one."""
 
@@ -149,7 +154,8 @@ class TrainingLoop:
         workers, pin = config.workers, self.fabric.device.type == "cuda"
         every = accumulate_every(self.fabric.device)
         begin, size = progress.batch, config.batch_size
-        data = batches(self.examples, order, size, skip=begin, workers=workers, pin=pin)
+        part = self.world.rank, self.world.size
+        data = batches(self.examples, order, size, skip=begin, workers=workers, pin=pin, part=part)
         if isinstance(self.model.module, EncodedModel):
             self.model.module.start_epoch(progress.epoch)
         self.model.train()
@@ -159,14 +165,16 @@ class TrainingLoop:
             if not group:
                 break
             waited = time.perf_counter() - start
-            for batch, result in zip(group, self.step(group, progress), strict=True):
+            own, whole = self.counts(group, progress)
+            results = self.step(group, own, whole, progress)
+            for counts, result in zip(whole, results, strict=True):
                 # Of one type, so that a single copy brings both from the device.
-                sums = (result.loss.detach() * len(batch)).float(), result.score.float()
+                sums = (result.loss * counts.examples).float(), result.score.float()
                 self.results.append(torch.stack(sums))
+                progress.examples += counts.examples
+                progress.pending += counts.examples
+                self.scored += result.scored
                 self.answered += [] if result.answered is None else [result.answered]
-                progress.examples += len(batch)
-                progress.pending += len(batch)
-                progress.train_scored += result.scored
             progress.batch += len(group)
             progress.step += 1
             progress.waited += waited
@@ -178,11 +186,29 @@ class TrainingLoop:
             yield
         self.accumulate_losses(progress)
 
-    def step(
+    def counts(
         self, group: Sequence[VqaBatch | CaptionBatch], progress: Progress
+    ) -> tuple[list[Counts], list[Counts]]:
+        """The counts of this process's parts of some batches, and of the whole batches."""
+        own = [self.shares.count(batch) for batch in group]
+        if self.world.size == 1:
+            return own, own
+        for number in range(len(group)):
+            begin = (progress.batch + number) * self.config.batch_size
+            if begin + self.world.rank >= len(self.examples.image):  # a part that is none
+                own[number] = Counts(0, 0, 0)
+        sums = self.world.sum(torch.tensor(own)).tolist()
+        return own, [Counts(*one) for one in sums]
+
+    def step(
+        self,
+        group: Sequence[VqaBatch | CaptionBatch],
+        own: Sequence[Counts],
+        whole: Sequence[Counts],
+        progress: Progress,
     ) -> list[StepResult]:
-        """One step of the optimiser, on some batches as if they were one. Returns what it measured
-        of each, without waiting for the device."""
+        """One step of the optimiser, on some batches as if they were one: on `own` parts of the
+        `whole` ones. Returns what it measured of each, without waiting for the device."""
         step = progress.step
         schedule_state = optim.ScheduleState(
             step, progress.epoch, progress.decays, self.length.steps
@@ -190,11 +216,17 @@ class TrainingLoop:
         optim.set_learning_rate(self.optimiser, self.config, schedule_state)
         self.optimiser.zero_grad(set_to_none=True)
         results = list[StepResult]()
-        for batch, share in zip(group, self.shares(group), strict=True):
+        shares = self.shares.of_batches(whole)
+        for batch, share, part, counts in zip(group, shares, own, whole, strict=True):
             with self.fabric.autocast():  # an objective may call more of a model than `forward`
                 result = self.objective(self.model, batch.to(self.fabric.device), schedule_state)
-            self.fabric.backward(result.loss * share)
-            results.append(result._replace(loss=result.loss.detach()))
+            loss = result.loss
+            if self.world.size > 1:
+                loss = self.shares.of_part(result, part, counts)
+                result = result if part.examples else nothing_of(result)
+            self.fabric.backward(loss * share)
+            results.append(result._replace(loss=loss.detach(), penalty=None))
+        self.world.sum_gradients(self.model.module)
         scaler = getattr(self.fabric.strategy.precision, "scaler", None)
         if scaler is not None:  # 16-mixed: gradients are clipped, and decay is added, in true size
             scaler.unscale_(self.optimiser.optimizer)
@@ -212,18 +244,44 @@ class TrainingLoop:
         Raises BadStore or BadRun for NaN, BadRun where the watchdog gives the run up.
         """
         before = progress.loss
-        for loss, score in torch.stack(self.results).tolist() if self.results else []:
+        for loss, score in self._summed_results(progress):
             if not math.isfinite(loss):
                 raise not_finite(self, progress, loss)
             progress.loss += loss
             progress.train_score += score
         if self.answered:
-            count_answers(progress.answered, torch.cat(self.answered, dim=1).tolist())
+            for answered in self.world.gather(torch.cat(self.answered, dim=1).tolist()):
+                count_answers(progress.answered, answered)
             self.answered.clear()
         if progress.pending:
             self.watchdog.loss((progress.loss - before) / progress.pending, progress.step)
         progress.pending = 0
         self.results.clear()
+
+    def _summed_results(self, progress: Progress) -> list[tuple[float, float]]:
+        """Loss and training score of the last batches, of all processes together."""
+        if not self.results:
+            return []
+        found = torch.stack(self.results).double().cpu()
+        scored = torch.tensor([self.scored], dtype=found.dtype)
+        *sums, count = self.world.sum(torch.cat([found.flatten(), scored])).tolist()
+        progress.train_scored += int(count)
+        self.scored = 0
+        return list(zip(sums[::2], sums[1::2], strict=True))
+
+
+def nothing_of(result: StepResult) -> StepResult:
+    """What was measured of a part of a batch that has no examples, and was computed on others."""
+    answered = None if result.answered is None else result.answered[:, :0]
+    return result._replace(score=result.score * 0, scored=0, answered=answered)
+
+
+def random_state() -> dict[str, Tensor]:
+    """The state of the random numbers that this process draws."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
 
 
 def save_state(
@@ -232,18 +290,19 @@ def save_state(
     optimiser: torch.optim.Optimizer,
     progress: Mapping[str, Any],
     average: nn.Module | None = None,
+    random: Sequence[Mapping[str, Tensor]] = (),
 ) -> None:
     """Write what an exact resume needs into one file: weights, their average, moments, random
-    state, progress."""
+    state (by default this process's, else of all that train together), progress."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     if average is not None:
         tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for index, moments in optimiser.state_dict()["state"].items():
         for name, value in moments.items():
             tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
-    tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    for rank, state in enumerate(random or [random_state()]):
+        prefix = f"random.{rank}." if rank else "random."
+        tensors |= {f"{prefix}{kind}": value for kind, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_tensors(path, tensors, {"progress": json.dumps(progress)})
 
@@ -253,8 +312,9 @@ def load_state(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     average: nn.Module | None = None,
+    rank: int = 0,
 ) -> dict[str, Any]:
-    """Put back what `save_state` wrote, and return its progress."""
+    """Put back what `save_state` wrote, random state of the process `rank`; return its progress."""
     tensors, metadata = load_tensors(path)
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "random": {}}
     moments: dict[int, dict[str, Tensor]] = {}
@@ -274,8 +334,9 @@ def load_state(
         for name, value in kept.items():
             if value.ndim > 1:  # the memory layout of the weight: fused steps rely on it
                 kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-    torch.set_rng_state(groups["random"]["cpu"])
-    if "cuda" in groups["random"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state(groups["random"]["cuda"])
+    prefix, random = f"{rank}." if rank else "", groups["random"]
+    torch.set_rng_state(random[f"{prefix}cpu"])
+    if f"{prefix}cuda" in random and torch.cuda.is_available():
+        torch.cuda.set_rng_state(random[f"{prefix}cuda"])
     progress: dict[str, Any] = json.loads(metadata["progress"])
     return progress

@@ -37,14 +37,11 @@ class StepResult(NamedTuple):
     score: Tensor  # scalar, the sum over `scored` predictions of what `train_metric` names
     scored: int
     answered: Tensor | None = None  # (2, B): likeliest and human answer, where each has one alone
+    penalty: Tensor | None = None  # scalar, what of the loss is a captioner's own penalty
 
 
 Objective = Callable[[Any, Any, ScheduleState], StepResult]
 """(model, batch, schedule state) -> what the step computes."""
-
-
-Shares = Callable[[Sequence[Any]], list[float]]
-"""The batches of one step -> the factor of each one's loss in the loss of all of them as one."""
 
 
 class TrainMetric(NamedTuple):
@@ -103,7 +100,8 @@ def objective_for(recipe: Recipe, examples: Any) -> Objective:
         if dropped:
             batch = without_words(batch, examples.vocabulary, dropped)
         output = model(batch)
-        result = StepResult(loss(output, batch), *score(output, batch))
+        penalty = getattr(output, "penalty", None)
+        result = StepResult(loss(output, batch), *score(output, batch))._replace(penalty=penalty)
         if not has_labels:
             return result
         return result._replace(answered=torch.stack([output.logits.argmax(1), batch.answers[:, 0]]))
@@ -127,7 +125,8 @@ def scheduled_sampling(config: ScheduledSampling, loss: Loss) -> Objective:
     def objective(model: Any, batch: CaptionBatch, schedule_state: ScheduleState) -> StepResult:
         probability = sampling_probability(config, schedule_state.epoch)
         output = unroll(model, batch, probability) if probability else model(batch)
-        return StepResult(loss(output, batch), *words_on_top(output, batch))
+        result = StepResult(loss(output, batch), *words_on_top(output, batch))
+        return result._replace(penalty=output.penalty)
 
     return objective
 
@@ -234,27 +233,51 @@ def advantage(scores: Tensor, images: int, samples: int, *, greedy: bool) -> Ten
     return own - (own.sum(dim=1, keepdim=True) - own) / (samples - 1)
 
 
-def shares_for(recipe: Recipe) -> Shares:
-    """How the losses of several batches make that of one step.
+class Counts(NamedTuple):
+    """How large a batch is, by what its loss is a mean over."""
 
-    A mean over questions, over words or, where training is self-critical, over images is the mean
-    of the batches' means only if each counts by its size; a sum is the sum of the sums.
+    examples: int
+    losses: int
+    """Questions, words, or, where training is self-critical, images."""
+    regions: int
+    """Of all captions: a model's own penalty is a mean over them."""
+
+
+class Shares:
+    """How the losses of several batches, and of the parts of one, make that of one step.
+
+    A mean is the mean of the parts' means only if each counts by its size; a sum is the sum of the
+    sums.
     """
 
-    def size(batch: Any) -> int:
-        if recipe.answers is not None:
-            return len(batch)
-        if recipe.train.self_critical is not None:
-            return len(batch.regions)
-        return int(batch.caption_length.sum()) - len(batch)  # the start word is no target
+    def __init__(self, recipe: Recipe) -> None:
+        self.summed = recipe.answers is not None and recipe.answers.summed
+        self.of_images = recipe.train.self_critical is not None
 
-    def shares(batches: Sequence[Any]) -> list[float]:
-        if recipe.answers is not None and recipe.answers.summed:
+    def count(self, batch: Any) -> Counts:
+        """The counts of a batch, or of a part of one."""
+        if not isinstance(batch, CaptionBatch):
+            return Counts(len(batch), len(batch), 0)
+        words = int(batch.caption_length.sum()) - len(batch)  # the start word is no target
+        regions = int(batch.region_mask.sum(dim=1)[batch.image].sum())
+        return Counts(len(batch), len(batch.regions) if self.of_images else words, regions)
+
+    def of_batches(self, batches: Sequence[Counts]) -> list[float]:
+        """The factor of each batch's loss in that of all of them as one."""
+        if self.summed:
             return [1.0] * len(batches)
-        sizes = [size(batch) for batch in batches]
+        sizes = [batch.losses for batch in batches]
         return [part / sum(sizes) for part in sizes]
 
-    return shares
+    def of_part(self, result: StepResult, own: Counts, whole: Counts) -> Tensor:
+        """The part of a batch's loss that comes from a part of the batch: their sum is its loss."""
+        if self.summed:
+            return result.loss * (own.losses > 0)
+        share = own.losses / whole.losses
+        loss = result.loss * share
+        if result.penalty is None:
+            return loss
+        return loss + result.penalty * (own.regions / whole.regions - share)
 
 
 def loss_for(recipe: Recipe) -> Loss:

@@ -63,7 +63,10 @@ def set_watchdog(
 
     A resumed run, of which the log has `rows`, is not tried again, nor told the same twice.
     """
-    loop.watchdog = Watchdog(loop.config, uniform_loss(loop), say)
+    # One number for all processes, so that all judge alike.
+    loop.watchdog = Watchdog(loop.config, loop.world.from_first(lambda: uniform_loss(loop)), say)
+    if not loop.world.is_first:
+        return
     loop.watchdog.told = {one["name"] for row in rows for one in row.get("findings", ())}
     loop.watchdog.warn(setting_findings(loop.config, len(loop.examples.image)))
     if not rows:

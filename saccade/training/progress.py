@@ -53,7 +53,8 @@ def estimate(loop: TrainingLoop, epochs_done: int) -> Estimate:
     model: nn.Module = copy.deepcopy(loop.model.module)
     if isinstance(model, EncodedModel):
         model.start_epoch(model.config.first_epoch)
-    order = epoch_order(loop.examples.image, None, 0, 0)[: loop.config.batch_size]
+    part = -(-loop.config.batch_size // loop.world.size)
+    order = epoch_order(loop.examples.image, None, 0, 0)[:part]
     batch = loop.examples.batch(order).to(loop.fabric.device)
     schedule_state, seconds = ScheduleState(0, loop.config.epochs), 0.0
     with torch.random.fork_rng():

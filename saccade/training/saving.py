@@ -26,7 +26,7 @@ from saccade.run_folder import (
     checked_log,
     write_run,
 )
-from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
+from saccade.training.loop import Progress, TrainingLoop, load_state, random_state, save_state
 
 Rows = list[dict[str, Any]]
 """Of the log, one for each epoch that has ended."""
@@ -57,20 +57,26 @@ def start_run(
     conditions: Mapping[str, str],
 ) -> None:
     """Write a run folder that can be resumed already, before the first step."""
-    (out / "run.json").unlink(missing_ok=True)  # of a run that ended before its first step
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    if loop.world.is_first:
+        (out / "run.json").unlink(missing_ok=True)  # of a run that ended before its first step
+        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     save_last(out, loop, Progress(), [])
+    if not loop.world.is_first:
+        return
     made = experiment.recipe, experiment.sizes, experiment.words
     write_run(out, name, made, origin, experiment.store.path / BACKBONE, conditions)
 
 
 @contextmanager
-def logged_failure(rows: Rows, out: Path) -> Iterator[None]:
-    """Note in the log why training ended before its time: who uses the kept weights is told."""
+def logged_failure(loop: TrainingLoop, rows: Rows, out: Path) -> Iterator[None]:
+    """Note in the log why training ended before its time: who uses the kept weights is told.
+
+    Of several processes the first one notes it.
+    """
     try:
         yield
     except SaccadeError as error:
-        if rows:
+        if rows and loop.world.is_first:
             stopped = finding("stopped", f"training stopped: {error.message}", hint=error.hint)
             rows[-1].setdefault("findings", []).append(asdict(stopped))
             write_log(out, rows)
@@ -106,7 +112,8 @@ def saved_state(out: Path) -> tuple[Progress, Rows]:
 def load_last(out: Path, loop: TrainingLoop) -> None:
     """Put back weights, moments and random state. Raises BadRun where they are another model's."""
     try:
-        state = load_state(out / LAST, loop.model.module, loop.optimiser.optimizer, loop.average)
+        model, optimiser = loop.model.module, loop.optimiser.optimizer
+        state = load_state(out / LAST, model, optimiser, loop.average, loop.world.rank)
         if scale := state.get("precision"):
             loop.fabric.strategy.precision.load_state_dict(scale)
     except (LookupError, ValueError, TypeError, RuntimeError) as error:
@@ -116,10 +123,16 @@ def load_last(out: Path, loop: TrainingLoop) -> None:
 
 
 def save_last(out: Path, loop: TrainingLoop, progress: Progress, rows: Rows) -> None:
-    """Save what an exact resume needs."""
+    """Save what an exact resume needs: the first of several processes does, once all are here."""
+    random = loop.world.gather(random_state())
+    if not loop.world.is_first:
+        return
     precision = loop.fabric.strategy.precision.state_dict()  # the scale of losses in 16-mixed
     state = {"progress": asdict(progress), "log": rows, "precision": precision}
-    save_state(out / LAST, loop.model.module, loop.optimiser.optimizer, state, loop.average)
+    if loop.world.size > 1:
+        state["processes"] = loop.world.size
+    model, optimiser = loop.model.module, loop.optimiser.optimizer
+    save_state(out / LAST, model, optimiser, state, loop.average, random)
 
 
 def best_row(rows: Rows) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """The training loop for every model and both tasks, written out.
 
-Fabric brings devices and precision; order, schedule, validation, saving and resuming stand here.
-After each epoch the model is scored on the validation split by its own predictions (free-running,
-never teacher-forced), the best weights are kept, and `last/` holds what an exact resume needs.
+Fabric brings devices, processes and precision; order, schedule, validation, saving and resuming
+stand here. After each epoch the model is scored on the validation split by its own predictions
+(free-running, never teacher-forced), the best weights are kept, and `last/` holds what an exact
+resume needs. Where several processes train together, the first one scores, writes and speaks.
 """
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from saccade.core.errors import BadConfig, BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes
 from saccade.core.formatting import printable
 from saccade.core.language import translated
+from saccade.core.processes import Processes, processes_around
 from saccade.core.run_files import (
     WEIGHTS,
     checkpoint_interval,
@@ -48,11 +50,12 @@ from saccade.run_folder import (
     with_sizes_of,
 )
 from saccade.text.vocabulary import Words
+from saccade.training.distributed import World, device_of, make_fabric
 from saccade.training.exactness import conditions_on
 from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loggers import LoggedRun, MakeLogger, start_loggers
 from saccade.training.loop import Progress, TrainingLoop, run_length, training_of
-from saccade.training.objectives import objective_for, shares_for
+from saccade.training.objectives import Shares, objective_for
 from saccade.training.optim import make_optimiser
 from saccade.training.probes import set_watchdog
 from saccade.training.progress import TrainingView, estimate
@@ -95,8 +98,10 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     console: Console | None = None,
     words: Words | None = None,
 ) -> dict[str, Any]:
-    """Train a recipe, whose `name` run.json notes, on `words` if not the training split's own."""
-    console = console or Console()
+    """Train a recipe, whose `name` run.json notes, on `words` if not the training split's own;
+    where this is one of several processes, together with the others."""
+    processes = processes_around() or Processes()
+    console = _console_of(processes, console)
     if resume:
         refuse_unsaved(out)
     run = open_run(out) if resume else None
@@ -110,35 +115,45 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     task = TASKS[experiment.recipe.task]
     examples, how_scored = _examples(task, experiment)
     findings = checked(experiment, out, device, allow, strict=strict)
-    chosen = choose_device(device)
-    conditions = conditions_on(chosen)
+    chosen = device_of(device, processes)
+    conditions = conditions_on(chosen, processes.size)
     remarks = [line for one in findings for line in describe(one)]
-    remarks += [*about_words(given, experiment), how_scored]
-    remarks += [*about_length(run, experiment.recipe), *about_views(experiment, examples.views)]
-    remarks += changed_conditions(run, conditions) if run else ()
+    remarks += [
+        *about_words(given, experiment),
+        how_scored,
+        *_remarks(run, experiment, examples, conditions),
+    ]
     view = TrainingView(console, experiment.recipe, examples, chosen, remarks)
     model = fresh_model(experiment, start=start, resume=resume)
     experiment = replace(experiment, recipe=with_own_sizes(experiment.recipe, model))
-    loop = _put_together(chosen, model, experiment.recipe, examples)
+    loop = _put_together(chosen, model, experiment.recipe, examples, processes)
     loop.keep_every, loop.minutes = checkpoint_interval(keep), minutes
     cost = estimate(loop, progress.epoch)
     refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
     if run:
         load_last(out, loop)
-        note_resumed(run, experiment.recipe, conditions)
+        loop.world.from_first(lambda: note_resumed(run, experiment.recipe, conditions))
     else:
         initialise(loop.model.module, experiment, examples, start, view.say)
-        origin = origin_of(experiment, start, findings)
-        start_run(out, name, loop, experiment, origin, conditions)
+        loop.world.start(loop.model.module, experiment.recipe.train.seed)
+        start_run(out, name, loop, experiment, origin_of(experiment, start, findings), conditions)
     view.show_estimate(cost, progress)
     if watchdog:
         set_watchdog(loop, experiment.recipe, cost, rows, view.say)
-    loop.reporter = start_loggers(
-        loggers, LoggedRun(out, name, progress.step), experiment.recipe, view.say
-    )
+    told, logged = loggers if processes.is_first else (), LoggedRun(out, name, progress.step)
+    loop.reporter = start_loggers(told, logged, experiment.recipe, view.say)
     _until_it_is_over(loop, task, experiment, progress, rows, view, out)
     view.kept(best_row(rows), findings)
     return best_row(rows)["scores"]  # type: ignore[no-any-return]
+
+
+def _remarks(
+    run: OpenedRun | None, experiment: Experiment, examples: Any, conditions: Mapping[str, str]
+) -> Iterator[str]:
+    """What a person is told of the run's length, its views and other conditions than before."""
+    yield from about_length(run, experiment.recipe)
+    yield from about_views(experiment, examples.views)
+    yield from changed_conditions(run, conditions) if run else ()
 
 
 def _examples(task: Task, experiment: Experiment) -> tuple[Any, str]:
@@ -155,14 +170,10 @@ def _examples(task: Task, experiment: Experiment) -> tuple[Any, str]:
 
 
 def _put_together(
-    device: torch.device, model: nn.Module, recipe: Recipe, examples: Any
+    device: torch.device, model: nn.Module, recipe: Recipe, examples: Any, processes: Processes
 ) -> TrainingLoop:
     """The loop that trains a recipe's model."""
-    # Imported here: it takes seconds, and all that can be refused is refused by now.
-    from lightning_fabric import Fabric  # noqa: PLC0415
-
-    where = [device.index] if device.index is not None else 1
-    fabric = Fabric(accelerator=device.type, devices=where, precision=recipe.train.precision)
+    fabric = make_fabric(device, recipe.train.precision, processes)
     config = training_of(recipe)
     wrapped, optimiser = fabric.setup(model, make_optimiser(model, config))
     return TrainingLoop(
@@ -172,7 +183,8 @@ def _put_together(
         objective_for(recipe, examples),
         config,
         examples,
-        shares_for(recipe),
+        Shares(recipe),
+        World(processes.rank, processes.size),
         average=copy.deepcopy(wrapped.module) if config.ema else None,  # filled by the first step
     )
 
@@ -191,18 +203,25 @@ def _until_it_is_over(
     with stop_on_signal() as stopped, view.bar, loop.reporter.told_of_end():
         while not (is_over(progress, recipe) or is_out_of_time(progress, rows, loop.minutes)):
             best = progress.best
-            with logged_failure(rows, out):
+            with logged_failure(loop, rows, out):
                 _epoch(loop, progress, rows, view, stopped, out)
                 view.scoring()
                 _end_epoch(loop, task, experiment, progress, rows, out)
             view.epoch(rows[-1], best)
             loop.reporter.epoch(rows[-1])
-            with logged_failure(rows, out):
+            with logged_failure(loop, rows, out):
                 loop.watchdog.refuse_lost()
             if time.monotonic() - drawn > DRAW_EVERY_SECONDS:
-                _draw(out, rows)
+                _draw(loop, out, rows)
                 drawn = time.monotonic()
-    _draw(out, rows)
+    _draw(loop, out, rows)
+
+
+def _console_of(processes: Processes, console: Console | None) -> Console:
+    """Where a process prints: nowhere, unless it is the first one."""
+    if processes.is_first:
+        return console or Console()
+    return Console(quiet=True, force_terminal=False)
 
 
 def _print(console: Console, line: str) -> None:
@@ -266,14 +285,21 @@ def _epoch(
     for _ in loop.epoch(progress):
         view.step(progress)
         loop.reporter.step(progress, loop.optimiser.param_groups[0]["lr"])
-        if stopped or time.monotonic() - saved > SAVE_EVERY_SECONDS:
+        if loop.world.size > 1 and loop.results:
+            continue  # where their losses are not waited for, processes ask each other nothing
+        stop, save, end = loop.world.any(
+            bool(stopped),
+            time.monotonic() - saved > SAVE_EVERY_SECONDS,
+            is_out_of_time(progress, rows, loop.minutes),
+        )
+        if stop or save:
             loop.accumulate_losses(progress)
             save_last(out, loop, progress, rows)
             saved = time.monotonic()
-        if stopped:
-            _draw(out, rows)
+        if stop:
+            _draw(loop, out, rows)
             raise KeyboardInterrupt
-        if is_out_of_time(progress, rows, loop.minutes):
+        if end:
             loop.accumulate_losses(progress)
             return
 
@@ -286,7 +312,32 @@ def _end_epoch(
     rows: Rows,
     out: Path,
 ) -> None:
-    """Score the model, keep it if it is the best, add a row to the log, and save all of it."""
+    """Score the model, keep it if it is the best, add a row to the log, and save all of it.
+
+    The first process does; the others take from it what it found and decided.
+    """
+
+    def scored() -> tuple[Progress, dict[str, Any], BadRun | None]:
+        _score_epoch(loop, task, experiment, progress, rows, out)
+        return progress, rows[-1], loop.watchdog.lost
+
+    decided, row, loop.watchdog.lost = loop.world.from_first(scored)
+    if not loop.world.is_first:
+        vars(progress).update(vars(decided))
+        rows.append(row)
+    loop.world.same_state(loop.model.module, loop.average)  # buffers, batch norm's and a prior's
+    save_last(out, loop, progress, rows)
+
+
+def _score_epoch(
+    loop: TrainingLoop,
+    task: Task,
+    experiment: Experiment,
+    progress: Progress,
+    rows: Rows,
+    out: Path,
+) -> None:
+    """Score the model, keep it if it is the best, and add a row to the log."""
     config, recipe, model = loop.config, experiment.recipe, loop.validated
     row, scored = validated_row(loop, task, experiment, progress, rows)
     score = selection_score(row)
@@ -313,12 +364,11 @@ def _end_epoch(
     loop.watchdog.epoch(rows, scored, experiment.folder, is_last=is_last)
     row["findings"] = loop.watchdog.take()
     write_log(out, rows)
-    save_last(out, loop, progress, rows)
 
 
-def _draw(out: Path, rows: list[dict[str, Any]]) -> None:
+def _draw(loop: TrainingLoop, out: Path, rows: list[dict[str, Any]]) -> None:
     """Draw the log so far; without an epoch there is nothing to draw."""
     from saccade.viz.plots import curves  # noqa: PLC0415  Matplotlib would delay the start
 
-    if rows:
+    if rows and loop.world.is_first:
         write_bytes(out / "curves.png", curves(rows))
