@@ -39,7 +39,6 @@ def chair(
         sums.append((sum(one not in there for one in mentioned), len(mentioned)))
     false, all_ = (sum(counts) for counts in zip(*sums, strict=True))
     wrong = [float(hallucinated > 0) for hallucinated, _ in sums]
-    return {
-        "chair_s": Result(sum(wrong) / len(wrong), wrong),
-        "chair_i": Result(false / all_ if all_ else 0.0, sums=sums),
-    }
+    # Without a mention there is no interval: every resample would be of nothing.
+    by_mention = Result(false / all_, sums=sums) if all_ else Result(0.0)
+    return {"chair_s": Result(sum(wrong) / len(wrong), wrong), "chair_i": by_mention}

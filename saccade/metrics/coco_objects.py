@@ -12,7 +12,8 @@ NAMES = {
     "person": "people man men woman women boy girl child children kid baby toddler infant teenager "
     "adult guy lady gentleman skier snowboarder skateboarder surfer swimmer cyclist bicyclist "
     "biker motorcyclist rider player batter pitcher catcher umpire referee goalie athlete "
-    "jockey ball|player baseball|player cowboy pedestrian passenger driver policeman fireman soldier chef waiter worker student "
+    "jockey ball|player baseball|player cowboy pedestrian passenger driver policeman fireman "
+    "soldier chef waiter worker student "
     "teacher bride groom family mother father mom dad son daughter brother sister friend couple "
     "crowd spectator human male female tourist fisherman businessman",
     "bicycle": "bike cycle tricycle",

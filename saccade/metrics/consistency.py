@@ -52,7 +52,7 @@ def consensus(
     *,
     rephrasings: Iterable[tuple[int, int]],
     revision: str,
-) -> dict[str, Result] | NotMeasured:
+) -> dict[str, Result | NotMeasured] | NotMeasured:
     """The consensus score of 1 to 4 rephrasings, by their names in `METRICS`.
 
     Of a question and its rephrasings, the share of the groups of k of them of which each answer is
@@ -68,14 +68,13 @@ def consensus(
         (1 + len(others), sum(right[id_] > 0 for id_ in (original, *others)))
         for original, others in groups.items()
     ]
-    found = {}
+    missing = NotMeasured("consensus: no question has so many rephrasings", not_of_this_data=True)
+    found = dict[str, Result | NotMeasured]()
     for size in SIZES:
         shares = [comb(good, size) / comb(all_, size) for all_, good in counts if all_ >= size]
-        # Every group has two questions; larger ones may be missing.
-        if shares:
-            found[f"consensus_{size}"] = Result(sum(shares) / len(shares))
-    missing = NotMeasured("consensus: no question has so many rephrasings", not_of_this_data=True)
-    return {f"consensus_{size}": found.get(f"consensus_{size}", missing) for size in SIZES}
+        score = Result(sum(shares) / len(shares)) if shares else missing
+        found[f"consensus_{size}"] = score
+    return found
 
 
 def entailments(
