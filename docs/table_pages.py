@@ -13,7 +13,10 @@ from saccade.metrics.catalogue import METRICS
 
 DOCS = Path(__file__).parent
 MADE = DOCS / "made"
-METRIC_SECTIONS = {"vqa": "vqa-accuracy", "rouge": "rouge-l", "java": "meteor-and-spice"}
+METRIC_SECTIONS = {
+    **{"vqa": "vqa-accuracy", "rouge": "rouge-l", "java": "meteor-and-spice"},
+    **{"multiple_choice": "multiple-choice", "yes_no": "yes-or-no"},
+}
 """Of a metric's module: its section in metrics.md, where it has another name."""
 BETTER = {"high": "higher is better", "low": "lower is better", "none": "only describes"}
 

@@ -117,6 +117,32 @@ def write_coco(root: Path) -> None:
         touch(root, f"{split}/{image:012}.jpg")
 
 
+def coco_instances(image: int) -> dict[str, Any]:
+    """Two images with three kinds of objects, and one with two; an object's outline is not read."""
+    names = ["person", "dog", "cup", "orange", "car"]
+    kinds = {image: (1, 2, 3, 2), image + 1: (1, 4, 3), image + 2: (1, 5)}
+    return {
+        "images": [{"id": one, "file_name": f"{one:012}.jpg"} for one in kinds],
+        "categories": [{"id": n, "name": name} for n, name in enumerate(names, start=1)],
+        "annotations": [
+            {
+                "id": n,
+                "image_id": one,
+                "category_id": kind,
+                "bbox": [0, 0, 1, 1],
+                "segmentation": [],
+            }
+            for n, (one, kind) in enumerate((one, kind) for one in kinds for kind in kinds[one])
+        ],
+    }
+
+
+def write_coco_pope(root: Path) -> None:
+    for split, image in (("train2017", 9), ("val2017", 42)):
+        save(root / f"annotations/instances_{split}.json", coco_instances(image))
+        touch(root, *(f"{split}/{image + n:012}.jpg" for n in range(3)))
+
+
 FLICKR_TOKENS = "".join(
     f"{name}#{n}\tA horse , number {n} .\n"
     for name in ("c.jpg", "a.jpg", "b.jpg", "unlisted.jpg.1")
@@ -414,6 +440,7 @@ SAMPLES: dict[str, Callable[[Path], None]] = {
     "cholec80-vqa": write_cholec,
     "karpathy": write_karpathy,
     "coco-captions": write_coco,
+    "coco-pope": write_coco_pope,
     "flickr8k": write_flickr8k,
     "flickr30k": write_flickr30k,
     **CAPTION_LAYOUTS,

@@ -70,7 +70,29 @@ def rad_of(**fields):
     return rad(lambda records: records[3].update(fields))
 
 
+POPE_OBJECTS = "annotations/instances_train2017.json"
+
+
+def objects(how):
+    return change(POPE_OBJECTS, how)
+
+
 BROKEN = {
+    "coco-pope: cut off": Broken("coco-pope", cut(POPE_OBJECTS, 0.5), POPE_OBJECTS, "breaks off", "again"),
+    "coco-pope: no categories": Broken("coco-pope", objects(lambda d: d.pop("categories")), POPE_OBJECTS, "categories", "sources"),
+    "coco-pope: a category twice": Broken(
+        "coco-pope", objects(lambda d: d["categories"].append(d["categories"][0])), POPE_OBJECTS, "category id 1", "",
+    ),
+    "coco-pope: another category": Broken(
+        "coco-pope", objects(lambda d: d["annotations"][1].update(category_id=99)), POPE_OBJECTS, "category 99", "released",
+    ),
+    "coco-pope: a name of no text": Broken(
+        "coco-pope", objects(lambda d: d["categories"][0].update(name=3)), POPE_OBJECTS, "name", "",
+    ),
+    "coco-pope: few objects": Broken(
+        "coco-pope", objects(lambda d: d.update(annotations=d["annotations"][-2:])), POPE_OBJECTS, "3 kinds", "released",
+    ),
+
     "v1: cut off": Broken("vqa-v1", cut(V1, 0.7), V1, "breaks off", "again"),
     "v1: empty": Broken("vqa-v1", write(V1, b""), V1, "is empty", "again"),
     "v1: of version 2's annotations": Broken(

@@ -48,7 +48,7 @@ class TestMultipleChoice:
         write_vqa_v2(tmp_path / "open")
         made = prepare("vqa-v2", tmp_path / "open", tmp_path / "data")
         assert DataFolder(made).choices() == {}
-        assert DataFolder(made).balanced_pairs() == []
+        assert DataFolder(made).pairs() == []
 
     def test_they_count_in_the_fingerprint_and_go_when_prepared_again(self, root, tmp_path):
         made = prepare("vqa-v1", root, tmp_path / "data", form="multiple-choice")
@@ -81,7 +81,7 @@ class TestBalancedPairs:
         name = "v2_mscoco_train2014_complementary_pairs.json"
         save(tmp_path / "raw" / name, [[9000, 9001], [9002, 555]])
         made = prepare("vqa-v2", tmp_path / "raw", tmp_path / "data")
-        assert DataFolder(made).balanced_pairs() == [(9000, 9001)]
+        assert DataFolder(made).pairs() == [(9000, 9001)]
 
     @pytest.mark.parametrize("pairs", [[[1, 2, 3]], [["1", "2"]], [7], [[True, 2]]])
     def test_other_lists_are_refused(self, tmp_path, pairs):

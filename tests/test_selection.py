@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from dataclasses import asdict
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -31,7 +32,8 @@ QUIET = Console(quiet=True)
 
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory):
-    """A world whose questions have one answer each."""
+    """A world whose questions have one answer each, of a model's answers the only choice; those of
+    a split belong together, in each way that questions can."""
     whole = make_world(tmp_path_factory.mktemp("world") / "data")
     questions = [
         Question(q.id, q.image_id, q.text, q.split, (q.best_answer,), q.best_answer, "other", "x")
@@ -39,7 +41,11 @@ def labels(tmp_path_factory):
         for q in whole.questions(split)
     ]
     out = tmp_path_factory.mktemp("labels") / "data"
-    write_folder(out, Collection("tiny", str(out), whole.images(), questions, []))
+    offered = {q.id: ("no answer of a list", q.best_answer) for q in questions}
+    both_of = [(one.id, other.id) for one, other in combinations(questions, 2)]
+    together = dict.fromkeys(("pairs", "rephrasings", "entailments"), both_of)
+    found = Collection("tiny", str(out), whole.images(), questions, choices=offered, **together)
+    write_folder(out, found)
     write_store(DataFolder(out))
     return DataFolder(out)
 
@@ -133,6 +139,14 @@ def test_the_interval_is_that_of_a_mean_over_images():
 def test_any_score_of_the_task_can_choose(labels, metric):
     recipe = change(RECIPES["ibowimg-small"], f"train.select_by={metric}")
     TASKS["vqa"].check_validation(labels, recipe.train.select_by, labels.revision)
+
+
+def test_the_only_choice_of_the_list_is_chosen_whatever_the_model_holds_likelier(labels, tmp_path):
+    recipe = ibowimg("train.epochs=1", "train.select_by=multiple_choice_accuracy")
+    scores = train(recipe, labels.path, tmp_path, console=QUIET, device="cpu")
+    (row,) = log_of(tmp_path)
+    assert row["score"] == scores["multiple_choice_accuracy"] == 1
+    assert scores["accuracy"] < 100
 
 
 def test_precision_recall_and_f1_are_logged_for_labels_and_choose(labels, tmp_path, monkeypatch):

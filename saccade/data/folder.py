@@ -5,7 +5,10 @@
     questions.parquet  id, image_id, text, split, answers, ...     (fields of `Question`)
     captions.parquet   id, image_id, text, words, split            (fields of `Caption`)
     choices.parquet    question_id, choices                        (multiple choice)
-    pairs.parquet      question_id, other_id                       (VQA v2's balanced pairs)
+    pairs.parquet      question_id, other_id                       (VQA v2's complementary pairs)
+    rephrasings.parquet   question_id, other_id                    (the same in other words)
+    entailments.parquet   question_id, other_id                    (the other follows from it)
+    objects.parquet    image_id, objects                           (categories, annotated)
     released_ids.parquet  kind, id, released                       (ids that are no numbers)
     cache/             word counts of the training split, one file a tokenizer; may be deleted
     features/NAME/     feature stores, made by `extract`
@@ -56,12 +59,15 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 """Raised when an older folder, or an older cache of word counts, must no longer be read."""
+RELATIONS = ("pairs", "rephrasings", "entailments")
+"""The tables of questions that belong together, two by two."""
 FIELDS: dict[str, tuple[str, ...]] = {
     "images": ImageRecord._fields,
     "questions": Question._fields,
     "captions": Caption._fields,
     "choices": ("question_id", "choices"),
-    "pairs": ("question_id", "other_id"),
+    **dict.fromkeys(RELATIONS, ("question_id", "other_id")),
+    "objects": ("image_id", "objects"),
     "released_ids": ReleasedId._fields,
 }
 """The tables, each in a Parquet file of its name, and their columns."""
@@ -160,14 +166,19 @@ def _refuse_other_data(out: Path, collection: Collection) -> None:
 
 
 def _tables(collection: Collection) -> dict[str, Sequence[tuple[Any, ...]]]:
-    """The records of each table; those about questions that were left out are left out, too."""
+    """The records of each table; those about questions or images that were left out are, too."""
     ids = {question.id for question in collection.questions}
+    images = {image.id for image in collection.images}
     return {
         "images": collection.images,
         "questions": collection.questions,
         "captions": collection.captions,
         "choices": [item for item in collection.choices.items() if item[0] in ids],
-        "pairs": [pair for pair in collection.pairs if ids.issuperset(pair)],
+        **{
+            name: [pair for pair in getattr(collection, name) if ids.issuperset(pair)]
+            for name in RELATIONS
+        },
+        "objects": [item for item in collection.objects.items() if item[0] in images],
         "released_ids": collection.released_ids,
     }
 
@@ -176,7 +187,7 @@ def fingerprint(collection: Collection) -> str:
     """SHA-256 over all records in order: equal data, equal fingerprint, wherever it lies."""
     digest = hashlib.sha256()
     for name, records in _tables(collection).items():
-        if not records and name in ("choices", "pairs", "released_ids"):
+        if not records and name in ("choices", *RELATIONS, "objects", "released_ids"):
             continue
         rest = iter(records)
         while some := list(islice(rest, 4096)):
@@ -303,9 +314,23 @@ class DataFolder:
         """The choices that each question offers; empty for an open-ended set."""
         return dict(self._beside("choices"))
 
-    def balanced_pairs(self) -> list[tuple[int, int]]:
-        """The balanced pairs of question ids; empty where none are known."""
+    def pairs(self) -> list[tuple[int, int]]:
+        """The complementary pairs of question ids; empty where none are known."""
         return list(self._beside("pairs"))
+
+    def rephrasings(self) -> list[tuple[int, int]]:
+        """Ids of a question in other words, and of the original; empty where none are known."""
+        return list(self._beside("rephrasings"))
+
+    def entailments(self) -> list[tuple[int, int]]:
+        """Ids of a question, and of one that its answer entails; empty where none are known."""
+        return list(self._beside("entailments"))
+
+    def objects(self) -> dict[int, tuple[str, ...]]:
+        """The categories of the objects that are annotated in each image, by its id; empty where
+        none are known.
+        """
+        return dict(self._beside("objects"))
 
     def released_ids(self, kind: Literal["image", "question"]) -> dict[int, str]:
         """The released ids by the numbers used here; empty where they are the same."""

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadConfig
-from saccade.data.folder import DataFolder, write_folder
+from saccade.data.folder import RELATIONS, DataFolder, write_folder
 from saccade.data.records import SPLITS, Collection, Split
 
 CUT: tuple[Split, ...] = ("train", "val")
 """Splits that are cut into folds."""
+BESIDE = ("choices", "objects", *RELATIONS)
+"""What a folder has beside its records, by the names of its methods."""
 
 
 def cut_images(folder: DataFolder, folds: int, seed: int) -> dict[int, int]:
@@ -56,6 +58,7 @@ def write_fold(
         captions=records("captions") if "caption" in folder.tasks else (),
         licence=about.get("licence", ""),
         window=folder.window,
+        **{name: getattr(folder, name)() for name in BESIDE},
     )
     write_folder(out, collection)
     features = out / "features"

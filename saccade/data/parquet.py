@@ -21,7 +21,7 @@ _SHARED = pa.dictionary(pa.int32(), pa.string())
 _TYPES = {
     **dict.fromkeys(("id", "image_id", "question_id", "other_id"), pa.int64()),
     **dict.fromkeys(("text", "file"), pa.string()),
-    **dict.fromkeys(("answers", "words", "choices"), pa.list_(_SHARED)),
+    **dict.fromkeys(("answers", "words", "choices", "objects"), pa.list_(_SHARED)),
 }
 """Arrow types of the columns; those that are not here hold text that is repeated."""
 

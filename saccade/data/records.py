@@ -88,6 +88,12 @@ class Collection:
     """Multiple choice: what each question, by its id, offers. Open-ended sets have none."""
     pairs: Sequence[tuple[int, int]] = ()
     """VQA v2: ids of two questions with equal words, two images, and different answers."""
+    rephrasings: Sequence[tuple[int, int]] = ()
+    """VQA-Rephrasings: ids of a question in other words, and of the original."""
+    entailments: Sequence[tuple[int, int]] = ()
+    """GQA: ids of a question, and of one whose answer follows from its answer."""
+    objects: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """COCO: the categories of the objects that are annotated in each image, by its id."""
     released_ids: Sequence[ReleasedId] = ()
     """Of images and questions whose numbers here are not the released ids."""
     files: Sequence[str] = ()

@@ -277,6 +277,12 @@ _SOURCES = {
         CC_BY,
         published_ids=True,
     ),
+    "coco-pope": _source(
+        "coco_pope:",
+        "questions about COCO's objects, made as POPE's are: is there such an object?",
+        "annotations/instances_{train,val}{2014,2017}.json, images in train2017/ ...",
+        CC_BY,
+    ),
     "textcaps": _layout(
         "textcaps",
         "TextCaps 0.1 (Sidorov et al. 2020): five captions that read what is written in the image",
@@ -576,6 +582,9 @@ def join(parts: list[Collection]) -> Collection:
         notes=[f"{part.source}: {note}" for part in parts for note in part.notes],
         choices={id_: offered for part in parts for id_, offered in part.choices.items()},
         pairs=[pair for part in parts for pair in part.pairs],
+        objects={id_: names for part in parts for id_, names in part.objects.items()},
+        rephrasings=[pair for part in parts for pair in part.rephrasings],
+        entailments=[pair for part in parts for pair in part.entailments],
         released_ids=list(dict.fromkeys(id_ for part in parts for id_ in part.released_ids)),
         files=list(dict.fromkeys(file for part in parts for file in part.files)),
         shared_images=any(part.shared_images for part in parts),

@@ -231,7 +231,7 @@ IMAGES = "images of {}: fetch those to DIR too"
 
 DOWNLOADS: dict[str, Download] = {
     "vqa-v2": Download(
-        "VQA v2: questions, answers, balanced pairs",
+        "VQA v2: questions, answers, complementary pairs",
         "CC BY 4.0",
         VQA_THEN.format("vqa-v2"),
         (

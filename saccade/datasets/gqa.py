@@ -26,7 +26,7 @@ TESTS = ("testdev", "test", "challenge", "submission")
 KINDS = ("balanced", "all")
 FLICKR_NUMBERS = 10**12
 FIELDS = {"imageId": str, "question": str}
-KEPT = (*FIELDS, "answer", "types")
+KEPT = (*FIELDS, "answer", "types", "entailed")
 AT_ONCE = 1000
 """Questions that are looked at together."""
 
@@ -64,14 +64,16 @@ def _collection(
     files = ImageFiles(root, images or None).beside(found[0][0])
     image_records: dict[ImageRecord, None] = {}
     questions: list[Question] = []
+    entailments: list[tuple[int, int]] = []
     with collector_paused():
         for path, split in found:
-            asked, number_of = _questions(path, split)
+            asked, number_of = _questions(path, split, entailments)
             questions += asked
             for name, number in number_of.items():
                 file = files.find(f"{name}.jpg", folders=("images", ""))
                 image_records[ImageRecord(number, file, split)] = None
-    return Collection(source, str(files.root), list(image_records), questions)
+    images_here = list(image_records)
+    return Collection(source, str(files.root), images_here, questions, entailments=entailments)
 
 
 def read_ood(root: Path, part: str = "all", images: str = "") -> Collection:
@@ -118,8 +120,11 @@ def _files(root: Path, part: str, kind: str) -> list[Path]:
     return found or sorted(chain.from_iterable(pieces))
 
 
-def _questions(path: Path, split: Split) -> tuple[list[Question], dict[str, int]]:
-    """The questions in the file's order, and the number of each image by its name.
+def _questions(
+    path: Path, split: Split, entailments: list[tuple[int, int]]
+) -> tuple[list[Question], dict[str, int]]:
+    """The questions in the file's order, and the number of each image by its name. What follows
+    from the answers of a split that is not learnt from is added to `entailments`.
 
     Nine tenths of a record are programs and scene graphs: they go as soon as they are read. Equal
     answers, types and numbers of images are one object.
@@ -151,6 +156,8 @@ def _questions(path: Path, split: Split) -> tuple[list[Question], dict[str, int]
                 image = int(match[2]) + (FLICKR_NUMBERS if match[1] else 0)
                 number_of[name] = image
             questions.append(Question(int(f"1{id_}"), image, text, split, answers, answer, *kind))
+            if split != "train" and (entailed := record.get("entailed")):
+                entailments += _entailed(id_, entailed, path)
     if not questions:
         raise _no_questions("it is empty", path)
     answered = sum(bool(question.answers) for question in questions)
@@ -158,6 +165,16 @@ def _questions(path: Path, split: Split) -> tuple[list[Question], dict[str, int]
         message = f"{len(questions) - answered} of {len(questions)} questions have no answer"
         raise BadData(message, location=path, hint="Take GQA's released file of questions.")
     return questions, number_of
+
+
+def _entailed(question: str, entailed: Any, path: Path) -> list[tuple[int, int]]:
+    """A question beside each that follows from its answer; GQA lists it among those itself."""
+    if not isinstance(entailed, list) or not all(
+        re.fullmatch(r"[0-9]{1,17}", str(i)) for i in entailed
+    ):
+        message = f"what question {question} entails is {ascii(entailed)[:40]}, not question ids"
+        raise BadData(message, location=path, hint=RELEASED)
+    return [(int(f"1{question}"), int(f"1{other}")) for other in entailed if other != question]
 
 
 def _kept(record: Any) -> Any:

@@ -130,7 +130,7 @@ def _checked(pairs: tuple[Any, ...], number: int, path: Path) -> tuple[str, ...]
     return tuple(sys.intern(text) for text, _ in pairs)
 
 
-# Choices and balanced pairs, which VQA's releases have beside questions and answers.
+# Choices, complementary pairs and rephrasings, which releases have beside questions and answers.
 
 PAIRS = r"v2_(?:mscoco_)?[a-z0-9-]+_complementary_pairs\.json(?:\.gz)?"
 
@@ -144,6 +144,16 @@ def _choices(records: list[Any], path: Path) -> dict[int, tuple[str, ...]]:
             message = f"the choices of question {number} are {ascii(texts)[:60]}, not texts"
             raise BadData(message, location=path, hint="Take the released multiple-choice file.")
     return dict(zip(ids, map(tuple, offered), strict=True))
+
+
+def _rephrasings(records: list[Any], path: Path) -> list[tuple[int, int]]:
+    """Ids of the questions that are another one in other words (`rephrasing_of`), and of that."""
+    given = [record for record in records if "rephrasing_of" in record]
+    if not given:
+        return []
+    fields = {"question_id": int, "rephrasing_of": int}
+    ids, originals = columns(given, fields, path=path, name="question")
+    return list(zip(ids, originals, strict=True))
 
 
 def _complementary_pairs(root: Path) -> list[tuple[int, int]]:
@@ -203,7 +213,8 @@ def read_v2(
     or test) says what a pair is when its names do not; `images` is the folder of the images.
     Images are `COCO_train2014_000000000009.jpg` or `000000000009.jpg` (or `.png`), in a folder
     named after the split, in `images/`, or in `root`. `v2_mscoco_*_complementary_pairs.json`, where
-    there, is kept beside the questions. Raises BadData where the files disagree.
+    there, is kept beside the questions, and so is which question is another one in other words
+    (`rephrasing_of`, VQA-Rephrasings). Raises BadData where the files disagree.
     """
     return _read(root, "v2_", questions, annotations, split, images, FORMS["open-ended"])
 
@@ -250,11 +261,13 @@ def _read(
     image_records: list[ImageRecord] = []
     found: list[Question] = []
     choices: dict[int, tuple[str, ...]] = {}
+    rephrasings: list[tuple[int, int]] = []
     for pair in pairs:
         document = read_json(pair.questions, dict)
         images_here, questions_here = _read_pair(pair, document, split, files)
         image_records += images_here
         found += questions_here
+        rephrasings += _rephrasings(document["questions"], pair.questions)
         if form == FORMS["multiple-choice"]:
             choices |= _choices(document["questions"], pair.questions)
         licence, stated = Collection.licence, document.get("license")
@@ -273,6 +286,7 @@ def _read(
         notes=notes,
         choices=choices,
         pairs=_complementary_pairs(root) if prefix else (),
+        rephrasings=rephrasings,
         edition="mscoco" if list(licences) == [Collection.licence] else "",
     )
 

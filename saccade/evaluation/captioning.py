@@ -56,7 +56,10 @@ def score_model(
     training = folder.captions("train") if options.metrics is None else ()
     words = [caption.words for caption in training]
     raw = {id_: [caption.text for caption in some] for id_, some in people.items()}
-    scored = scoring.score_captions(captions, references, options, confidence, words, raw)
+    beside = options.beside("caption", folder)
+    scored = scoring.score_captions(
+        captions, references, options, confidence, words, raw, beside=beside
+    )
     read = captions_to_read(experiment, split)
     about = {
         "beam_size": beam_size,
@@ -87,9 +90,9 @@ def score_texts(
     words = {id_: caption_words(texts[id_]) for id_ in people}
     raw = {id_: [caption.text for caption in some] for id_, some in people.items()}
     training = [caption.words for caption in folder.captions("train")]
-    references = scoring.human_words(people)
+    references, beside = scoring.human_words(people), options.beside("caption", folder)
     return scoring.score_captions(
-        words, references, options, training=training, raw=raw, written=texts
+        words, references, options, training=training, raw=raw, written=texts, beside=beside
     )
 
 

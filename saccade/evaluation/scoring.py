@@ -6,6 +6,7 @@ comparison of two runs need; `scored-SPLIT.parquet` of a run folder keeps them.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +16,17 @@ import pyarrow.parquet as pq
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import in_one_go
 from saccade.core.tables import load_object
+from saccade.data.folder import DataFolder
 from saccade.data.records import Caption, Question, Split
 from saccade.metrics.bleu import Sentence
-from saccade.metrics.catalogue import METRICS, NotMeasured, Result, measure, metrics_of
+from saccade.metrics.catalogue import (
+    BESIDE,
+    METRICS,
+    NotMeasured,
+    Result,
+    measure,
+    metrics_of,
+)
 from saccade.metrics.intervals import Statistic, by_image, intervals, mean
 from saccade.metrics.ptb import coco_words
 from saccade.metrics.vqa import accuracy_by, check_same_ids
@@ -47,13 +56,30 @@ class ScoreOptions(NamedTuple):
         self,
         task: str,
         texts: Mapping[str, tuple[Sequence[Any], Sequence[Any]]],
-        confidence: Sequence[float],
-        training: Sequence[Sentence] = (),
+        given: Mapping[str, Any],
     ) -> dict[str, Result | NotMeasured]:
-        """The chosen metrics of predictions and references by kind of words."""
-        given = {"confidence": confidence, "training": training}
-        names = metrics_of(task) if self.metrics is None else self.metrics
-        return measure(names, texts, self._asdict() | given)
+        """The chosen metrics of predictions and references by kind of words, without those that
+        nobody asked for and the data has nothing for. `given` has more of what metrics need.
+        """
+        found = measure(self.names(task), texts, {**self._asdict(), **given})
+        if self.metrics is not None:
+            return found
+        return {
+            name: result
+            for name, result in found.items()
+            if not (isinstance(result, NotMeasured) and result.not_of_this_data)
+        }
+
+    def names(self, task: str) -> Sequence[str]:
+        """The names of the metrics to compute."""
+        return metrics_of(task) if self.metrics is None else self.metrics
+
+    def beside(self, task: str, folder: DataFolder) -> dict[str, Any]:
+        """What the metrics need of that which a folder has beside its records; nothing else is
+        read.
+        """
+        needs = {need for name in self.names(task) for need in METRICS[name].needs}
+        return {need: getattr(folder, need)() for need in BESIDE & needs}
 
 
 ALL = ScoreOptions()
@@ -81,8 +107,11 @@ def score_answers(
     questions: Sequence[Question],
     options: ScoreOptions = ALL,
     confidence: Mapping[int, float] | None = None,
+    beside: Mapping[str, Any] = MappingProxyType({}),
 ) -> ScoredExamples:
-    """Score one answer for each question, both by question id; `confidence` is 0..1."""
+    """Score one answer for each question, both by question id; `confidence` is 0..1, and `beside`
+    has what `Metric.needs` names beyond the questions: "choices", "chosen" and the like.
+    """
     check_same_ids(predictions, questions)
     ids, answers = [q.id for q in questions], [predictions[q.id] for q in questions]
     confident = [(confidence or {}).get(id_, np.nan) for id_ in ids]
@@ -94,7 +123,9 @@ def score_answers(
         "answer_type": [question.answer_type for question in questions],
         "question_type": [question.question_type for question in questions],
     }
-    found = options.compute("vqa", {"data": (answers, questions)}, confident)
+    none = dict[str, Mapping[int, Any]]((need, MappingProxyType({})) for need in BESIDE)
+    given = {**none, "chosen": None, "confidence": confident, **beside}
+    found = options.compute("vqa", {"data": (answers, questions)}, given)
     rows = _columns(found) | rows
     scores = _values(found)
     for kind in ("answer_type", "question_type") if "accuracy" in rows else ():
@@ -115,12 +146,14 @@ def score_captions(
     training: Sequence[Sentence] = (),
     raw: Mapping[int, Sequence[str]] | None = None,
     written: Mapping[int, str] | None = None,
+    beside: Mapping[str, Any] = MappingProxyType({}),
 ) -> ScoredExamples:
     """Score one caption for each image of `references` against all its human captions.
 
     All captions are tuples of the data set's own words; `raw` has the human ones as written, and
     `written` the predictions, by default the words with blanks between. Where all metrics are asked
-    for, `leaderboard` has the scores over the words of the official tokenizer.
+    for, `leaderboard` has the scores over the words of the official tokenizer. `beside` has what
+    `Metric.needs` names beyond the captions, such as "objects".
     """
     captions, human = [predictions[id_] for id_ in references], list(references.values())
     confident = [(confidence or {}).get(id_, np.nan) for id_ in references]
@@ -134,7 +167,9 @@ def score_captions(
         names = [name for name in metrics_of("caption") if not METRICS[name].needs]
         official = _values(measure(names, {"data": texts["ptb"]}, {}))
         scores["leaderboard"] = {"tokens": "PTB, punctuation dropped", **official}
-    found = options.compute("caption", texts, confident, training)
+    given = {"objects": {}, "confidence": confident, "training": training, **beside}
+    given["image_ids"] = list(references)
+    found = options.compute("caption", texts, given)
     return ScoredExamples(
         {**_values(found), "images": len(references), **scores},
         [{"image_id": id_, "caption": text} for id_, text in zip(references, lines, strict=True)],

@@ -6,7 +6,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from saccade.core.errors import BadRun
 from saccade.core.progress import track
@@ -49,6 +49,9 @@ def score_model(
     loss, prior_loss = AnswerLoss(config.loss), AnswerLoss(config.loss)
     model.eval()
     order, at_once = in_reading_order(examples), 256
+    ids = examples.ids[order].tolist()
+    beside = options.beside("vqa", experiment.folder)
+    chosen, chosen_by_prior = dict[int, str](), dict[int, str]()
     on_device = (cast(VqaBatch, batch.to(device)) for batch in batches(examples, order, at_once))
     answering = answer_batches(model, on_device, answers, config.loss)
     best, of_prior = list[tuple[str, float]](), list[tuple[str, float]]()
@@ -59,9 +62,12 @@ def score_model(
             hint = "Train again, with a lower learning rate."
             raise BadRun("the model's outputs are NaN or infinite, its features are not", hint=hint)
         loss.add(output, answered.batch)
+        asked, choices = ids[len(best) : len(best) + len(answered.top)], beside.get("choices", {})
+        chosen |= likeliest_choices(output.logits, asked, choices, answers)
         best += (likeliest for (likeliest,) in answered.top)
         if options.prior and answered.prior and output.prior_logits is not None:
             prior_loss.add(VqaOutput(output.prior_logits), answered.batch)
+            chosen_by_prior |= likeliest_choices(output.prior_logits, asked, choices, answers)
             of_prior += (likeliest for (likeliest,) in answered.prior)
     about = {
         "upper_bound": upper_bound(questions, answers, options.revision),
@@ -71,17 +77,42 @@ def score_model(
         else "softmax of the best answer",
     }
 
-    def scored(found: list[tuple[str, float]], loss: AnswerLoss) -> scoring.ScoredExamples:
+    def scored(
+        found: list[tuple[str, float]], loss: AnswerLoss, chosen: Mapping[int, str]
+    ) -> scoring.ScoredExamples:
         predictions = {question.id: "" for question in questions}
         confidence = dict.fromkeys(predictions, 0.0)
-        for id_, (answer, share) in zip(examples.ids[order].tolist(), found, strict=True):
+        for id_, (answer, share) in zip(ids, found, strict=True):
             predictions[id_], confidence[id_] = answer, share
-        score = scoring.score_answers(predictions, questions, options, confidence)
+        given = beside | {"chosen": chosen}
+        score = scoring.score_answers(predictions, questions, options, confidence, given)
         score = with_form(score, questions) if options.metrics is None else score
         return score._replace(scores=score.scores | about | {"answer_loss": loss.mean()})
 
-    whole = scored(best, loss)
-    return whole._replace(prior=scored(of_prior, prior_loss)) if of_prior else whole
+    whole = scored(best, loss, chosen)
+    if not of_prior:
+        return whole
+    return whole._replace(prior=scored(of_prior, prior_loss, chosen_by_prior))
+
+
+def likeliest_choices(
+    logits: Tensor,
+    questions: Sequence[int],
+    choices: Mapping[int, Sequence[str]],
+    answers: AnswerList,
+) -> dict[int, str]:
+    """The choice with the highest of `logits (B, answers)`, as it is offered, of each question that
+    offers any; none where the answer list has none of them.
+    """
+    if not choices:
+        return {}
+    found, scores = {}, logits.cpu()
+    for question, row in zip(questions, scores, strict=True):
+        offered = choices.get(question, ())
+        listed = {id_: choice for choice in offered for id_ in answers.encode([choice])[0]}
+        if listed:
+            found[question] = [*listed.values()][int(row[[*listed]].argmax())]
+    return found
 
 
 def score_texts(
@@ -92,7 +123,8 @@ def score_texts(
 ) -> scoring.ScoredExamples:
     """Score answers that came without their model, and what their spelling costs."""
     questions = answered_questions(folder, split)
-    return with_form(scoring.score_answers(texts, questions, options), questions)
+    beside = options.beside("vqa", folder)
+    return with_form(scoring.score_answers(texts, questions, options, beside=beside), questions)
 
 
 def with_form(
@@ -115,7 +147,8 @@ def check_validation(folder: DataFolder, metric: str | None, revision: str) -> s
     if metric is not None:
         none = {question.id: "" for question in questions}
         options = scoring.ScoreOptions((metric,), revision=revision)
-        scored = scoring.score_answers(none, questions, options, dict.fromkeys(none, 0.0))
+        given = dict.fromkeys(none, 0.0), options.beside("vqa", folder)
+        scored = scoring.score_answers(none, questions, options, *given)
         scoring.selected_score(scored, metric)
     changed = changed_unanimous(question.answers for question in questions)
     example = next(iter(changed), "")

@@ -12,7 +12,9 @@ from typing import Any, Final, Literal, NamedTuple
 from saccade.core.tables import Table, load_object
 from saccade.core.tasks import TaskName
 
-GIVEN_IN_TRAINING = frozenset(["revision", "confidence"])
+BESIDE = frozenset(["choices", "pairs", "rephrasings", "entailments", "objects"])
+"""Needs that a data folder has beside its records, where it has them: its methods' names."""
+GIVEN_IN_TRAINING = BESIDE | {"revision", "confidence", "chosen"}
 
 
 class Result(NamedTuple):
@@ -32,6 +34,9 @@ class NotMeasured(NamedTuple):
     """Why there is no score, in one sentence for the report."""
 
     reason: str
+    not_of_this_data: bool = False
+    """Has the data nothing of what is measured, as open questions have no choices? Then the score
+    is left out, unless it was asked for."""
 
 
 class Metric(NamedTuple):
@@ -57,7 +62,10 @@ class Metric(NamedTuple):
     """Whose definition it is, and the code that it agrees with."""
     needs: tuple[str, ...] = ()
     """Keywords of `compute`: "revision" of the VQA scorer, "confidence" of each prediction,
-    "training" captions, the path of a "wordnet" or None, and whether "java" may be run."""
+    "training" captions, the "image_ids" of captions, the path of a "wordnet" or None, whether
+    "java" may be run; and those of `BESIDE`, as `data.folder.DataFolder` has them, empty where the
+    data has none. "chosen" are the choices that a model holds likeliest, by question id, or None
+    where nobody has the model."""
     words: Literal["data", "ptb"] = "data"
     """Captions in the data set's own words, or cut by the Penn Treebank tokenizer."""
     is_mean: bool = True
@@ -89,12 +97,18 @@ _HERE = "saccade.metrics"
 _PERCENT: Final = (100.0, "%", 1)  # scale, unit and digits of a share
 _POINTS: Final = (100.0, "points", 1)
 _SINGLE = "scikit-learn; for questions with one answer each, as in surgical VQA"
+_PAIRS = "Goyal et al. 2017, section 3; Zhang et al. 2018"
 _PROGRAM = "Malinowski & Fritz 2014 and the published program; needs a WordNet and nltk"
 
 
 def _labels(title: str) -> Metric:
     compute = f"{_HERE}.classification:classification"
     return Metric(title, "vqa", compute, *_PERCENT, "high", _SINGLE)
+
+
+def _yes_no(title: str, *, is_mean: bool = False) -> Metric:
+    source, compute = "Li et al. 2023; AoiDragon/POPE evaluate.py", f"{_HERE}.yes_no:yes_no"
+    return Metric(title, "vqa", compute, *_PERCENT, "high", source, is_mean=is_mean)
 
 
 def _wups(title: str) -> Metric:
@@ -108,6 +122,12 @@ def _calibration(title: str, source: str) -> Metric:
     return Metric(title, "vqa", compute, *_POINTS, "low", source, needs)
 
 
+def _beside(title: str, compute: str, source: str, *needs: str) -> Metric:
+    """A score of answers by what the data has beside the questions."""
+    line = Metric(title, "vqa", f"{_HERE}.{compute}", *_PERCENT, "high", source)
+    return line._replace(needs=(*needs, "revision"), is_mean=False)
+
+
 def _caption(title: str, compute: str, source: str) -> Metric:
     return Metric(title, "caption", f"{_HERE}.{compute}", *_POINTS, "high", source)
 
@@ -115,6 +135,12 @@ def _caption(title: str, compute: str, source: str) -> Metric:
 def _bleu(title: str) -> Metric:
     line = _caption(title, "bleu:bleu", "Papineni et al. 2002; coco-caption bleu_scorer.py")
     return line._replace(is_mean=False, from_sums=f"{_HERE}.bleu:bleu_of_sums")
+
+
+def _chair(title: str) -> Metric:
+    needs, source = ("objects", "image_ids"), "Rohrbach et al. 2018; with other words for objects"
+    line = Metric(title, "caption", f"{_HERE}.chair:chair", *_PERCENT, "low", source, needs)
+    return line._replace(words="ptb")
 
 
 def _diversity(title: str, source: str, shown: tuple[float, str, int] = _PERCENT) -> Metric:
@@ -137,6 +163,32 @@ METRICS: Table[Metric] = Table(
             needs=("revision",),
             example_scale=100.0,
         ),
+        "multiple_choice_accuracy": _beside(
+            "multiple-choice accuracy",
+            "multiple_choice:multiple_choice_accuracy",
+            "Antol et al. 2015, section 5; of questions that offer choices",
+            "choices",
+            "chosen",
+        )._replace(from_sums=f"{_HERE}.intervals:mean"),
+        "pair_accuracy": _beside("complementary pairs right", "consistency:pairs", _PAIRS, "pairs"),
+        "pair_same_answer": _beside(
+            "complementary pairs answered alike", "consistency:pairs", _PAIRS, "pairs"
+        )._replace(direction="low"),
+        **{
+            f"consensus_{size}": _beside(
+                f"consensus of {size} rephrasing{'s' * (size > 1)}",
+                "consistency:consensus",
+                "Shah et al. 2019, section 3",
+                "rephrasings",
+            )
+            for size in (1, 2, 3, 4)
+        },
+        "entailed_accuracy": _beside(
+            "entailed questions right, too",
+            "consistency:entailments",
+            "Hudson & Manning 2019, section 4.4; GQA eval.py, consistency",
+            "entailments",
+        ),
         "balanced_accuracy": _labels("balanced accuracy"),
         "macro_precision": _labels("macro precision"),
         "macro_recall": _labels("macro recall"),
@@ -144,6 +196,11 @@ METRICS: Table[Metric] = Table(
         "macro_precision_pitvqa": _labels("macro precision, PitVQA's averaging"),
         "macro_recall_pitvqa": _labels("macro recall, PitVQA's averaging"),
         "macro_f1_pitvqa": _labels("macro F1, PitVQA's averaging"),
+        "yes_no_accuracy": _yes_no("accuracy of yes or no", is_mean=True),
+        "yes_precision": _yes_no("precision of yes"),
+        "yes_recall": _yes_no("recall of yes"),
+        "yes_f1": _yes_no("F1 of yes"),
+        "yes_share": _yes_no("answers that are yes", is_mean=True)._replace(direction="none"),
         "wups_0_9": _wups("WUPS at 0.9"),
         "wups_0_0": _wups("WUPS at 0.0"),
         "expected_calibration_error": _calibration(
@@ -170,6 +227,10 @@ METRICS: Table[Metric] = Table(
             "java:spice",
             "Anderson et al. 2016; the SPICE 1.0 program: needs Java, saccade[metrics], models",
         )._replace(needs=("java",), words="ptb"),
+        "chair_s": _chair("captions with an object that is not there (CHAIR_s)"),
+        "chair_i": _chair("mentioned objects that are not there (CHAIR_i)")._replace(
+            is_mean=False, from_sums=f"{_HERE}.intervals:mean"
+        ),
         "distinct_1": _diversity("distinct 1-grams", "Li et al. 2016"),
         "distinct_2": _diversity("distinct 2-grams", "Li et al. 2016"),
         "distinct_3": _diversity("distinct 3-grams", "Li et al. 2016"),
