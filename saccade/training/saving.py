@@ -128,7 +128,7 @@ def save_last(out: Path, loop: TrainingLoop, progress: Progress, rows: Rows) -> 
     if not loop.world.is_first:
         return
     precision = loop.fabric.strategy.precision.state_dict()  # the scale of losses in 16-mixed
-    state = {"progress": asdict(progress), "log": rows, "precision": precision}
+    state: dict[str, Any] = {"progress": asdict(progress), "log": rows, "precision": precision}
     if loop.world.size > 1:
         state["processes"] = loop.world.size
     model, optimiser = loop.model.module, loop.optimiser.optimizer
