@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from dataclasses import asdict
-from itertools import combinations
+from itertools import combinations, cycle
 
 import numpy as np
 import pytest
@@ -28,6 +28,19 @@ from saccade.training.validation import smoothed
 from tests.worlds import make_world, write_store
 
 QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def yes_or_no(labels, tmp_path_factory):
+    """The same world, whose answers are yes or no."""
+    questions = [
+        Question(q.id, q.image_id, q.text, q.split, (answer,), answer, "yes/no", "x")
+        for split in ("train", "val")
+        for q, answer in zip(labels.questions(split), cycle(("yes", "no")), strict=False)
+    ]
+    out = tmp_path_factory.mktemp("yes") / "data"
+    write_folder(out, Collection("tiny", str(out), labels.images(), questions))
+    return DataFolder(out)
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +149,10 @@ def test_the_interval_is_that_of_a_mean_over_images():
 @pytest.mark.parametrize(
     "metric", [n for n, m in METRICS.items() if m.task == "vqa" and m.selectable]
 )
-def test_any_score_of_the_task_can_choose(labels, metric):
+def test_any_score_of_the_task_can_choose(labels, yes_or_no, metric):
     recipe = change(RECIPES["ibowimg-small"], f"train.select_by={metric}")
-    TASKS["vqa"].check_validation(labels, recipe.train.select_by, labels.revision)
+    data = yes_or_no if metric.startswith("yes_") else labels
+    TASKS["vqa"].check_validation(data, recipe.train.select_by, data.revision)
 
 
 def test_the_only_choice_of_the_list_is_chosen_whatever_the_model_holds_likelier(labels, tmp_path):
@@ -153,14 +167,14 @@ def test_precision_recall_and_f1_are_logged_for_labels_and_choose(labels, tmp_pa
     predictions, trained = [], defaultdict(list)
     score_model, step = TASKS["vqa"].score_model, TrainingLoop.step
 
-    def stepped(loop, group, progress):
+    def stepped(loop, group, *given):
         """Keep what the model answers to a training batch, in the mode and by the weights of it."""
         (batch,) = group
         with torch.random.fork_rng(), torch.no_grad():
             logits = loop.model(batch.to(loop.fabric.device)).logits
         pairs = zip(batch.answers[:, 0].tolist(), logits.argmax(1).tolist(), strict=True)
-        trained[progress.epoch].extend(pairs)
-        return step(loop, group, progress)
+        trained[given[-1].epoch].extend(pairs)
+        return step(loop, group, *given)
 
     monkeypatch.setattr(TrainingLoop, "step", stepped)
 

@@ -58,8 +58,8 @@ class Seen:
         self.weights, self.rates = [], []
         step = TrainingLoop.step
 
-        def seen(loop, group, progress):
-            results = step(loop, group, progress)
+        def seen(*given):
+            loop, results = given[0], step(*given)
             state = loop.model.module.state_dict()
             self.weights.append({name: value.clone() for name, value in state.items()})
             self.rates.append(loop.optimiser.param_groups[0]["lr"])

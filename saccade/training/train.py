@@ -10,6 +10,7 @@ import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     console: Console | None = None,
     words: Words | None = None,
 ) -> dict[str, Any]:
-    """Train a recipe, whose `name` run.json notes, on `words` if not the training split's own;
-    where this is one of several processes, together with the others."""
+    """Train a recipe of some `name`, alone or as one of several processes: see `saccade.train`."""
     processes = processes_around() or Processes()
     console = _console_of(processes, console)
     if resume:
@@ -117,12 +117,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     findings = checked(experiment, out, device, allow, strict=strict)
     chosen = device_of(device, processes)
     conditions = conditions_on(chosen, processes.size)
-    remarks = [line for one in findings for line in describe(one)]
-    remarks += [
-        *about_words(given, experiment),
-        how_scored,
-        *_remarks(run, experiment, examples, conditions),
-    ]
+    remarks = [*chain.from_iterable(map(describe, findings)), *about_words(given, experiment)]
+    remarks += [how_scored, *_remarks(run, experiment, examples, conditions)]
     view = TrainingView(console, experiment.recipe, examples, chosen, remarks)
     model = fresh_model(experiment, start=start, resume=resume)
     experiment = replace(experiment, recipe=with_own_sizes(experiment.recipe, model))
