@@ -23,6 +23,8 @@ MAY_STAY = {
     "reduce_on_plateau": "the field's own word, of the right column",
     "label_smoothing": "the field's own word",
     "select_smoothing": "exponential smoothing is the field's own word",
+    "on_message_begin": "a callback of the HTTP parser",
+    "multiple_choice": "the field's own word",
     "longest_common_subsequence": "ROUGE-L is defined by it",
 }
 _PART = {word: re.compile(rf"(?:^|_){word}(?:_|$)") for word in WORDS}

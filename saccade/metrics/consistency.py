@@ -32,14 +32,14 @@ def pairs(
     looked at. `pairs` are of question ids. Source: Goyal et al. 2017, section 3, for the pairs;
     Zhang et al. 2018 for their accuracy.
     """
-    right, said = _right(predictions, references, revision), _said(predictions, references)
+    right, given = _right(predictions, references, revision), _answers(predictions, references)
     asked = [pair for pair in pairs if right.keys() >= set(pair)]
     if not asked:
         return NotMeasured(
             "pairs: no two questions are a complementary pair", not_of_this_data=True
         )
     whole = sum(right[one] == right[other] == 1 for one, other in asked)
-    same = sum(said[one] == said[other] for one, other in asked)
+    same = sum(given[one] == given[other] for one, other in asked)
     return {
         "pair_accuracy": Result(whole / len(asked)),
         "pair_same_answer": Result(same / len(asked)),
@@ -112,7 +112,7 @@ def _right(
     return {question.id: score for question, score in zip(references, each, strict=True)}
 
 
-def _said(predictions: Sequence[str], references: Sequence[Question]) -> dict[int, str]:
+def _answers(predictions: Sequence[str], references: Sequence[Question]) -> dict[int, str]:
     """Each answer in its comparable form, by question id."""
     asked = zip(references, predictions, strict=True)
     return {question.id: comparable_answer(answer) for question, answer in asked}

@@ -29,13 +29,13 @@ def multiple_choice_accuracy(
     sums = [
         (
             vqa_accuracy_of(
-                _choice(said, offered, chosen, question.id), question.answers, revision
+                _answer(prediction, offered, chosen, question.id), question.answers, revision
             ),
             1,
         )
         if (offered := choices.get(question.id))
         else (0.0, 0)
-        for said, question in zip(predictions, references, strict=True)
+        for prediction, question in zip(predictions, references, strict=True)
     ]
     asked = sum(one for _, one in sums)
     if not asked:
@@ -43,10 +43,10 @@ def multiple_choice_accuracy(
     return Result(sum(score for score, _ in sums) / asked, sums=sums)
 
 
-def _choice(
-    said: str, offered: Sequence[str], chosen: Mapping[int, str] | None, question: int
+def _answer(
+    prediction: str, offered: Sequence[str], chosen: Mapping[int, str] | None, question: int
 ) -> str:
     """The choice that a question is answered by; empty where the answer is none of them."""
     if chosen is not None:
         return chosen.get(question, "")
-    return said if comparable_answer(said) in map(comparable_answer, offered) else ""
+    return prediction if comparable_answer(prediction) in map(comparable_answer, offered) else ""

@@ -57,7 +57,7 @@ class World:
         """Whether one process at least wants this, and that."""
         return [count > 0 for count in self.sum(torch.tensor(wanted, dtype=torch.int32)).tolist()]
 
-    def gather(self, own: Result) -> list[Result]:
+    def from_all(self, own: Result) -> list[Result]:
         """What each process has, by rank."""
         if self.size == 1:
             return [own]

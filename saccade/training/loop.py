@@ -250,7 +250,7 @@ class TrainingLoop:
             progress.loss += loss
             progress.train_score += score
         if self.answered:
-            for answered in self.world.gather(torch.cat(self.answered, dim=1).tolist()):
+            for answered in self.world.from_all(torch.cat(self.answered, dim=1).tolist()):
                 count_answers(progress.answered, answered)
             self.answered.clear()
         if progress.pending:

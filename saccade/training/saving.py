@@ -124,7 +124,7 @@ def load_last(out: Path, loop: TrainingLoop) -> None:
 
 def save_last(out: Path, loop: TrainingLoop, progress: Progress, rows: Rows) -> None:
     """Save what an exact resume needs: the first of several processes does, once all are here."""
-    random = loop.world.gather(random_state())
+    random = loop.world.from_all(random_state())
     if not loop.world.is_first:
         return
     precision = loop.fabric.strategy.precision.state_dict()  # the scale of losses in 16-mixed
