@@ -47,10 +47,10 @@ class Watched:
         self.stop_at = stop_at
         step, show = TrainingLoop.step, TrainingView.step
 
-        def heard(loop, group, progress):
-            if progress.batch == 0:
+        def heard(loop, group, *given):
+            if given[-1].batch == 0:
                 self.losses, self.sizes = [], []
-            results = step(loop, group, progress)
+            results = step(loop, group, *given)
             self.losses += [result.loss.item() for result in results]
             self.sizes += map(len, group)
             return results
@@ -118,7 +118,7 @@ def test_the_training_score_is_counted_by_hand(world, tmp_path, monkeypatch, nam
     right = count = 0
     step = TrainingLoop.step
 
-    def heard(loop, group, progress):
+    def heard(loop, group, *given):
         nonlocal right, count
         (batch,) = group
         with torch.random.fork_rng():
@@ -135,7 +135,7 @@ def test_the_training_score_is_counted_by_hand(world, tmp_path, monkeypatch, nam
                 best = {int(i) for i, w in zip(ids, weights, strict=True) if w == weights.max()}
                 right += int(row.argmax()) in best
                 count += 1
-        return step(loop, group, progress)
+        return step(loop, group, *given)
 
     monkeypatch.setattr(TrainingLoop, "step", heard)
     rate = "train.optimiser.learning_rate=1e-12"

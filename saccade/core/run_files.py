@@ -67,7 +67,10 @@ def refuse_run(out: Path) -> None:
 def refuse_other_processes(run: Path, processes: int) -> None:
     """Raise BadRun where a run that goes on was trained by another number of processes: each has
     random numbers of its own, so an exact resume needs as many."""
-    before = json.loads(read_metadata(run / LAST).get("progress", "{}")).get("processes", 1)
+    try:
+        before = json.loads(read_metadata(run / LAST)["progress"])["processes"]
+    except (LookupError, TypeError, ValueError, RecursionError):
+        before = 1  # of one, or of something else, which is told where all of it is read
     if before != processes:
         message = f"this run is trained by {before} processes together, and there would be "
         hint = f"Resume it with {before} (--devices times --nodes), or begin a new one: another "
