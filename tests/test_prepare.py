@@ -308,6 +308,7 @@ class TestFilesThatWereRead:
         write_lines(tmp_path / "raw/notes.csv", "who,when", "me,today")
         (tmp_path / "raw/old.xlsx").write_bytes(b"PK")
         save(tmp_path / "raw/instances_val2014.json", {"annotations": [{"bbox": [0, 0, 1, 1]}]})
+        # Objects are POPE's questions only where nothing asks or describes beside them.
         about = DataFolder(prepare(None, tmp_path / "raw", tmp_path / "data")).about["files"]
         assert sorted(about["read"]) == sorted(p.name for p in (tmp_path / "raw").glob("*v2_*"))
         assert about["unread"].keys() == {"notes.csv", "old.xlsx", "instances_val2014.json"}

@@ -104,8 +104,9 @@ def _files(root: Path, year: str) -> list[tuple[Path, Split]]:
 
 
 def recognise(root: Path) -> str | None:
-    """COCO's objects where its captions are not beside them, to which they then belong."""
+    """COCO's objects where no questions or captions are beside them, to which they then belong."""
     found = files_like(root, r"instances_(?:train|val)(?:2014|2017)\.json")
-    if not found or files_like(root, r".*captions_.*\.json"):
+    others = r"(?!(?:instances|stuff|panoptic|person_keypoints)_).*\.json"
+    if not found or files_like(root, others):
         return None
     return f"there is {found[0].relative_to(root).as_posix()}"
