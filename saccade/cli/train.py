@@ -1,6 +1,5 @@
 """Commands that make runs: demo, train, average, ensemble, import-checkpoint."""
 
-import os
 import shlex
 from pathlib import Path
 from typing import Annotated, Literal
@@ -44,8 +43,6 @@ def demo(
     device: app.DeviceOption = "cpu",
 ) -> app.Result:
     """Everything, end to end, on images drawn on the spot."""
-    # Threads that wait by spinning, OpenMP's habit, stand still where other programs run.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     from saccade.core.devices import check_device
     from saccade.recipes.load import load_recipe
 
@@ -76,6 +73,8 @@ def advise(
     command = (
         f"saccade train {advice.name} --data {shlex.quote(str(data))} --out runs/{advice.name}"
     )
+    if not any((data / "features").glob("*/")):
+        command = f"saccade extract {shlex.quote(str(data))} --for {advice.name}"
     result = {"recipe": advice.name, "settings": [one._asdict() for one in advice.settings]}
     return app.Result(result, [*lines, f"Next: {command}"])
 
