@@ -50,7 +50,8 @@ class Service:
             if (run := next(of_task, None)) is not None:
                 return run
             does = {"vqa": "answers questions", "caption": "writes captions"}[task or "vqa"]
-            raise Refusal(404, f"no run here {does}", "See /v1/runs.", "run")
+            hint = "Serve one that does beside it: saccade serve RUN OTHER."
+            raise Refusal(404, f"no run here {does}", hint, "run")
         run = self.runs.get(name)
         if run is None:
             raise Refusal(404, f"there is no run {plain(name)!r}", "See /v1/runs.", "run")
