@@ -384,13 +384,13 @@ def test_commands_to_give_next_can_be_typed(place, tmp_path):
     assert words[:3] == ["extract", str(out), "--for"]
     # As it is printed, but for weights, which are not at hand here.
     told = saccade(*words, "--weights", "random")
-    header = json.loads((out / "features/resnet18-224-random/header.json").read_text())
-    assert header["backbone"]["name"] == "timm:resnet18"
+    header = json.loads((out / "features/resnet50-224-random/header.json").read_text())
+    assert header["backbone"]["name"] == "timm:resnet50"
     assert header["preprocessing"]["resize"] == "squash"
     line = next(one for one in told.splitlines() if one.startswith("Next: "))
     words = shlex.split(line)[2:]
-    assert words[:2] == ["train", "show-ask-attend-answer-small"]
-    assert words[-2:] == ["--out", "runs/show-ask-attend-answer-small"]
+    assert words[:2] == ["train", "auto-vqa"]
+    assert words[-2:] == ["--out", "runs/auto-vqa"]
     # Where an option says otherwise, it counts.
     saccade("extract", out, "--for", "mcan-small", "--size", 64, "--weights", "random")
     header = json.loads((out / "features/resnet18-64-random/header.json").read_text())

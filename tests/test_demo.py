@@ -143,7 +143,7 @@ def test_the_readmes_way_with_own_images_works_as_it_is_written(made, monkeypatc
         Image.open(made / "shapes/images" / sorted(names.values())[name]).save(place)
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"\.venv/bin/activate\n(.*?)```", text, re.S)
+    (block,) = re.findall(r"```sh\n(saccade prepare my-folder.*?)```", text, re.S)
     done = []
     for line in block.splitlines():
         words = shlex.split(line, comments=True)[1:]

@@ -361,13 +361,12 @@ def next_command(*words: object) -> str:
 
 
 def train_command(data: Path, store: str, recipe: str | None = None) -> str:
-    """A line with the command that trains on a store: `recipe`, or the first one for such data."""
-    from saccade.core.tasks import TASK_INFO
+    """A line with the command that trains on a store: `recipe`, or the one for any such data."""
     from saccade.data.folder import DataFolder
 
     name = recipe or "RECIPE"
     if not recipe and (data / "dataset.json").exists() and (tasks := DataFolder(data).tasks):
-        name = f"{TASK_INFO[tasks[0]].first_recipe}-small"
+        name = f"auto-{tasks[0]}"
     out = f"runs/{Path(name).stem.rpartition(':')[2]}"
     return next_command("train", name, "--data", data, "--features", store, "--out", out)
 

@@ -238,6 +238,9 @@ class DataFolder:
         self.path = Path(path)
         seal = self.path / "dataset.json"
         if not seal.is_file():
+            if not self.path.is_dir():
+                hint = "Prepare one: saccade prepare DIR --out DATA."
+                raise BadData("there is no such data folder", location=path, hint=hint)
             begun = any((self.path / name).exists() for name in FILES)
             message = "is an unfinished data folder" if begun else "is not a data folder"
             raise BadData(f"{message}: it has no dataset.json", location=path, hint=PREPARE_AGAIN)

@@ -152,6 +152,7 @@ def next_step(out: Path) -> str:
             f"{folder.image_root} (the first is {lost[0].file}), or give their folder with "
             "--option images=FOLDER, and prepare again."
         )
-    recipe = TASK_INFO[next(iter(folder.tasks), "caption")].first_recipe
-    small = "-small" if len(images) < SMALL_SET else ""
-    return f"Next: saccade extract {shlex.quote(str(out))} --for {recipe}{small}"
+    task = next(iter(folder.tasks), "caption")
+    small = len(images) < SMALL_SET
+    recipe = f"auto-{task}" if small else TASK_INFO[task].first_recipe
+    return f"Next: saccade extract {shlex.quote(str(out))} --for {recipe}"
