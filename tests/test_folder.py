@@ -288,7 +288,7 @@ class TestWriting:
 
 class TestBroken:
     def test_no_folder(self, tmp_path):
-        with pytest.raises(BadData, match=r"not a data folder.*saccade prepare"):
+        with pytest.raises(BadData, match=r"no such data folder.*saccade prepare"):
             DataFolder(tmp_path / "nowhere")
 
     @pytest.mark.parametrize("format", [FORMAT - 1, FORMAT + 1, None])
