@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from saccade.core.devices import check_device
 from saccade.core.errors import BadConfig, BadData, BadRun
-from saccade.core.files import held
+from saccade.core.files import held, refuse_missing_data
 from saccade.core.processes import Processes, find_processes, refuse_ensemble, refuse_small_batches
 from saccade.core.run_files import (
     MEMBERS,
@@ -1176,9 +1176,7 @@ def _extract_settings(
 def _check_data(data: str | Path) -> None:
     """Raise BadData where there is no data folder, before anything slower is imported."""
     path = Path(data)
-    if not path.is_dir():
-        hint = "Prepare one: saccade prepare DIR --out DATA."
-        raise BadData("there is no such data folder", location=path, hint=hint)
+    refuse_missing_data(path)
     if not (path / "dataset.json").exists():
         from saccade.data.folder import DataFolder
 

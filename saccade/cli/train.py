@@ -66,6 +66,7 @@ def advise(
 ) -> app.Result:
     """Choose the settings of auto-vqa or auto-caption."""
     from saccade.api import advise as choose
+    from saccade.data.folder import DataFolder
 
     advice = choose(data, task)
     rows = [(f"{one.field}={one.value}", one.reason) for one in advice.settings]
@@ -73,7 +74,7 @@ def advise(
     command = (
         f"saccade train {advice.name} --data {shlex.quote(str(data))} --out runs/{advice.name}"
     )
-    if not any((data / "features").glob("*/")):
+    if not DataFolder(data).stores():
         command = f"saccade extract {shlex.quote(str(data))} --for {advice.name}"
     result = {"recipe": advice.name, "settings": [one._asdict() for one in advice.settings]}
     return app.Result(result, [*lines, f"Next: {command}"])

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import IO
 from weakref import WeakSet
 
-from saccade.core.errors import SaccadeError
+from saccade.core.errors import BadData, SaccadeError
 from saccade.core.formatting import size_in_words
 
 
@@ -192,6 +192,13 @@ def free_bytes(folder: Path) -> int:
 def at_or_above(path: Path) -> Path:
     """A path, or the nearest folder above it that is there."""
     return next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+
+
+def refuse_missing_data(folder: Path) -> None:
+    """Raise BadData where there is no such data folder."""
+    if not folder.is_dir():
+        hint = "Prepare one: saccade prepare DIR --out DATA."
+        raise BadData("there is no such data folder", location=folder, hint=hint)
 
 
 def refuse_small_disk(

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.core.files import as_json, to_disk, write_json
+from saccade.core.files import as_json, refuse_missing_data, to_disk, write_json
 from saccade.core.settings import first_problem
 from saccade.core.tasks import TASK_INFO, RecordKind, TaskName
 from saccade.data.checks import Finding
@@ -238,9 +238,7 @@ class DataFolder:
         self.path = Path(path)
         seal = self.path / "dataset.json"
         if not seal.is_file():
-            if not self.path.is_dir():
-                hint = "Prepare one: saccade prepare DIR --out DATA."
-                raise BadData("there is no such data folder", location=path, hint=hint)
+            refuse_missing_data(self.path)
             begun = any((self.path / name).exists() for name in FILES)
             message = "is an unfinished data folder" if begun else "is not a data folder"
             raise BadData(f"{message}: it has no dataset.json", location=path, hint=PREPARE_AGAIN)

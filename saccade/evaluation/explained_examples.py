@@ -56,7 +56,7 @@ def mean_of_training(run: Run, experiment: Experiment, seed: int) -> tuple[Tenso
     kind = "training images" if images else "images"
     ids = np.array([one.id for one in images or experiment.folder.images()])
     ids = ids[store.counts[store.rows(ids)] > 0]
-    chosen = np.sort(np.random.default_rng(seed).permutation(ids)[:MEAN_IMAGES]).tolist()
+    chosen = np.sort(ids[_drawn(len(ids), MEAN_IMAGES, seed)]).tolist()
     sums, count = torch.zeros(0, device=run.device), 0
     for start in range(0, len(chosen), AT_ONCE):
         for image in encode_stored(run, store, chosen[start : start + AT_ONCE]):
